@@ -1,0 +1,3 @@
+//! Where it goes: formats that turn a snapshot into bytes.
+
+pub mod formats;

@@ -1,0 +1,1 @@
+//! Integration tests of the core against real processes, files and servers.
