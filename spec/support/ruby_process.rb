@@ -30,9 +30,9 @@ module RubyProcess
     end
   end
 
-  # Runs Ruby code with the checkout's lib/ on the load path.
-  def run_ruby(code, *arguments, **options)
-    run_command(RbConfig.ruby, "-I#{ROOT}/lib", "-e", code, *arguments, **options)
+  # Runs Ruby code with the checkout's lib/ on the load path; `options` are Ruby's own, such as -W:no-deprecated.
+  def run_ruby(code, *arguments, options: [], **settings)
+    run_command(RbConfig.ruby, "-I#{ROOT}/lib", *options, "-e", code, *arguments, **settings)
   end
 
   private
