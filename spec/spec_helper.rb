@@ -8,7 +8,10 @@ Dir[File.join(__dir__, "support", "**", "*.rb")].each { |file| require file }
 
 RSpec.configure do |config|
   config.disable_monkey_patching!
-  config.expect_with(:rspec) { |expectations| expectations.include_chain_clauses_in_custom_matcher_descriptions = true }
+  config.expect_with(:rspec) do |expectations|
+    # A list that should have been empty is shown to its end.
+    expectations.max_formatted_output_length = nil
+  end
   config.mock_with(:rspec) { |mocks| mocks.verify_partial_doubles = true }
   config.order = :random
   Kernel.srand config.seed
