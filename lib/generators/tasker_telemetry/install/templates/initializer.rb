@@ -1,0 +1,56 @@
+# frozen_string_literal: true
+
+# Every option is here, commented out, with its default (or an example, where the default is nothing). An option that
+# is not set, or set to nil, keeps its default. A mistyped one raises.
+# After the first sample, service_name, environment, metrics.arena and metrics.prefix are fixed.
+TaskerTelemetry.configure do |config|
+  # The application's name. Processes with the same name and environment count together, whatever release they are of.
+  # Default: OTEL_SERVICE_NAME, else the name of the Rails application.
+  # config.service_name = "shop"
+
+  # Default: Rails.env.
+  # config.environment = "production"
+
+  # true: a bad sample (a wrong label, a negative increment, not a number) raises TaskerTelemetry::InvalidSample.
+  # false: it is counted in tasker_telemetry_dropped_samples_total and logged, now and then.
+  # Default: true in development and test.
+  # config.strict = false
+
+  # Where the gem's own words go. Default: Rails.logger.
+  # config.logger = Logger.new($stderr)
+
+  # false makes every instrument a no-op, and the endpoint answers 503.
+  # config.metrics.enabled = true
+
+  # The file that all processes count into: an absolute path on a local file system, :memory (private to this process
+  # and its forks; the default in tests), or :auto, a file in shared memory, else in tmp/.
+  # config.metrics.arena = :auto
+
+  # "tasker" turns :orders_total into tasker_orders_total.
+  # config.metrics.prefix = "tasker"
+
+  # Labels on every series of this process.
+  # config.metrics.default_labels = { region: "eu" }
+
+  # How many series a metric may have. Samples of further label sets are counted in one overflow series.
+  # config.metrics.max_series = 10_000
+
+  # After how many seconds without a write a series is removed. Default: never.
+  # config.metrics.idle_expiry = 86_400
+
+  # Mounts the endpoint that Prometheus reads. Protect it: in production one that is open to everyone warns.
+  # config.endpoint.path = "/metrics"
+
+  # Who may read: who sends `Authorization: Bearer <token>` ...
+  # config.endpoint.token = ENV.fetch("METRICS_TOKEN")
+
+  # ... or this name and password by basic authentication (either credential is enough, if both are set) ...
+  # config.endpoint.username = "prometheus"
+  # config.endpoint.password = ENV.fetch("METRICS_PASSWORD")
+
+  # ... from these networks only, by the address of the connection itself (behind a proxy that is the proxy's) ...
+  # config.endpoint.allow = ["127.0.0.1", "10.0.0.0/8"]
+
+  # ... and only if this says so. It is given the Rack env.
+  # config.endpoint.authorize = ->(env) { env["HTTP_X_FORWARDED_FOR"].nil? }
+end

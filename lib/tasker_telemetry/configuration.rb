@@ -1,0 +1,56 @@
+# frozen_string_literal: true
+
+require "tasker_telemetry/options"
+require "tasker_telemetry/configuration/defaults"
+require "tasker_telemetry/configuration/metrics"
+require "tasker_telemetry/configuration/endpoint"
+
+module TaskerTelemetry
+  # What a person decided in {TaskerTelemetry.configure}, and the defaults for the rest.
+  class Configuration < Options
+    # @!attribute service_name
+    #   @return [String] the application's name; processes with the same name and environment count together.
+    #     Default: OTEL_SERVICE_NAME, else the Rails application's name, else "app"
+    option :service_name, Types::NAME, default: Defaults.method(:service_name)
+
+    # @!attribute environment
+    #   @return [String] default: Rails.env, else RACK_ENV, else "development"
+    option :environment, Types::NAME, default: Defaults.method(:environment)
+
+    # @!attribute strict
+    #   @return [Boolean] true: a bad sample raises {InvalidSample}; false: it is counted and logged.
+    #     Default: true in Rails' development and test environments
+    option :strict, Types::BOOLEAN, default: Defaults.method(:strict)
+
+    # @!attribute logger
+    #   @return [Logger, nil] default: Rails.logger, else a Logger on standard error
+    option :logger, Types::LOGGER
+
+    # @!attribute [r] metrics
+    #   @return [Metrics]
+    group :metrics, Metrics
+
+    # @!attribute [r] endpoint
+    #   @return [Endpoint]
+    group :endpoint, Endpoint
+
+    def initialize(path = "config")
+      super
+    end
+
+    # Checks what only the whole can tell.
+    #
+    # @raise [ConfigurationError]
+    # @return [self]
+    def validate!
+      endpoint.validate!
+      self
+    end
+
+    # @return [Hash] what the native side is told
+    def to_native
+      { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp }
+        .merge(metrics.to_native)
+    end
+  end
+end

@@ -1,0 +1,95 @@
+# frozen_string_literal: true
+
+module TaskerTelemetry
+  # A total that only grows. Made by {TaskerTelemetry.counter}.
+  class Counter
+    # @!method increment(by = 1, **labels)
+    #   @param by [Integer, Float] not negative; whole numbers stay exact however large the total grows
+    #   @return [nil]
+    # @!method with(**labels)
+    #   @return [BoundCounter] the series of these labels: neither a lookup nor an allocation per call
+    # @!method value(**labels)
+    #   @return [Integer, Float] 0 when nothing was recorded
+    # @!method remove(**labels)
+    #   @return [Boolean] whether there was such a series
+    # @!method clear
+    #   @return [Integer] how many series were removed
+    # @!method name
+    #   @return [Symbol] as declared
+    # @!method help
+    #   @return [String]
+    # @!method label_names
+    #   @return [Array<Symbol>] in declared order
+    # @!method unit
+    #   @return [String, nil]
+  end
+
+  # A value that goes up and down. Made by {TaskerTelemetry.gauge}.
+  class Gauge
+    # @!method set(to, **labels)
+    #   @return [nil]
+    # @!method increment(by = 1, **labels)
+    #   @return [nil]
+    # @!method decrement(by = 1, **labels)
+    #   @return [nil]
+    # @!method with(**labels)
+    #   @return [BoundGauge]
+    # @!method value(**labels)
+    #   @return [Integer, Float] 0 when nothing was recorded
+    # @!method remove(**labels)
+    #   @return [Boolean] whether there was such a series
+    # @!method clear
+    #   @return [Integer] how many series were removed
+    # @!method aggregation
+    #   @return [Symbol] :last, :sum, :min, :max or :per_process
+  end
+
+  # Counts of observed values by size, and their sum. Made by {TaskerTelemetry.histogram}.
+  class Histogram
+    # @!method observe(value, **labels)
+    #   @return [nil]
+    # @!method with(**labels)
+    #   @return [BoundHistogram]
+    # @!method value(**labels)
+    #   @return [Hash] count:, sum: and buckets: (cumulative counts by upper bound)
+    # @!method remove(**labels)
+    #   @return [Boolean] whether there was such a series
+    # @!method clear
+    #   @return [Integer] how many series were removed
+    # @!method buckets
+    #   @return [Array<Float>] the upper bounds, infinity left out
+
+    # Observes how many seconds the block takes, also when it raises.
+    #
+    # @return [Object] what the block returns
+    def time(**labels)
+      start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      yield
+    ensure
+      observe(Process.clock_gettime(Process::CLOCK_MONOTONIC) - start, **labels) if start
+    end
+  end
+
+  # A {Counter} with its labels.
+  class BoundCounter
+    # Answers to the methods of {Counter}, without labels; and to remove.
+  end
+
+  # A {Gauge} with its labels.
+  class BoundGauge
+    # Answers to the methods of {Gauge}, without labels; and to remove.
+  end
+
+  # A {Histogram} with its labels.
+  class BoundHistogram
+    # Observes how many seconds the block takes, also when it raises.
+    #
+    # @return [Object] what the block returns
+    def time
+      start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      yield
+    ensure
+      observe(Process.clock_gettime(Process::CLOCK_MONOTONIC) - start) if start
+    end
+  end
+end

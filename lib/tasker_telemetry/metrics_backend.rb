@@ -1,0 +1,113 @@
+# frozen_string_literal: true
+
+require "singleton"
+require "tasker_telemetry/collectors"
+require "tasker_telemetry/own_metrics"
+require "tasker_telemetry/snapshot"
+
+module TaskerTelemetry
+  # The object behind the module methods of {TaskerTelemetry}.
+  class MetricsBackend
+    include Singleton
+
+    SCOPES = %i[machine].freeze
+
+    def initialize
+      @collectors = Collectors.new
+      @declared = {}
+    end
+
+    # @see TaskerTelemetry.counter
+    def counter(name, help = "", labels: [], unit: nil)
+      declare(name) { Native.counter(name.to_s, help.to_s, names(labels), unit&.to_s, false) }
+    end
+
+    # @see TaskerTelemetry.gauge
+    def gauge(name, help = "", labels: [], unit: nil, aggregation: :last)
+      declare(name) { Native.gauge(name.to_s, help.to_s, names(labels), unit&.to_s, aggregation.to_s, false) }
+    end
+
+    # @see TaskerTelemetry.histogram
+    def histogram(name, help = "", labels: [], unit: nil, buckets: nil)
+      declare(name) { Native.histogram(name.to_s, help.to_s, names(labels), unit&.to_s, buckets&.to_a, false) }
+    end
+
+    # @param name [Symbol, String] as declared
+    # @return [Counter, Gauge, Histogram, nil]
+    def find(name)
+      @declared[name.to_s]
+    end
+
+    # @see TaskerTelemetry.collect
+    def collect(&block)
+      raise ArgumentError, "TaskerTelemetry.collect needs a block" unless block
+
+      @collectors.add(block)
+    end
+
+    # @see TaskerTelemetry.export
+    def export(format, scope: :machine)
+      scrape(scope) { Native.export(format.to_s) }
+    end
+
+    # A page in pieces, for bodies and files: nothing has to hold the whole.
+    #
+    # @api private
+    # @return [Native::Page]
+    def page(format, scope: :machine)
+      scrape(scope) { Native.page(format.to_s) }
+    end
+
+    # @see TaskerTelemetry.snapshot
+    def snapshot(scope: :machine)
+      scrape(scope) { Snapshot.new(Native.snapshot) }
+    end
+
+    # @return [Hash{Symbol => Object}] the state of the arena, the registry and the collect blocks
+    def stats
+      settle
+      Native.status.merge(collect: @collectors.status)
+    end
+
+    # Removes every series of the application on this machine.
+    #
+    # @return [Integer] how many there were
+    def clear!
+      settle
+      Native.clear
+    end
+
+    # @return [String, nil] the identity of the arena that this process counts into; nil while it has none
+    def instance_id
+      Native.arena_id
+    end
+
+    private
+
+    def declare(name)
+      settle
+      @declared[name.to_s] = yield
+    end
+
+    def scrape(scope)
+      unless SCOPES.include?(scope)
+        raise ArgumentError, "scope cannot be #{scope.inspect}; accepted: #{SCOPES.map(&:inspect).join(", ")}"
+      end
+
+      settle
+      @collectors.run
+      yield
+    ensure
+      Log.notices
+    end
+
+    # Without a configure block the defaults have to reach the native side before the first sample does.
+    def settle
+      TaskerTelemetry.configure unless TaskerTelemetry.configured?
+    end
+
+    def names(labels)
+      [*labels].map(&:to_s)
+    end
+  end
+end

@@ -1,0 +1,98 @@
+# frozen_string_literal: true
+
+module TaskerTelemetry
+  # Counts every answered request: `use TaskerTelemetry::Middleware`. A Rails application has it by itself, outermost.
+  #
+  # Requests are counted before {#call} returns, so before the first byte of the answer leaves: whoever was answered
+  # finds the request counted. The duration ends there as well; what a streaming body takes afterwards is not in it.
+  # The endpoint's own scrapes are requests like any other.
+  class Middleware
+    LABELS = %i[controller action method status].freeze
+    METHODS = %w[GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT].to_h { |verb| [verb, verb] }.freeze
+    OTHER = "OTHER"
+    STATUSES = [nil, "1xx", "2xx", "3xx", "4xx", "5xx"].freeze
+    # A request whose status only its server knows: the connection was hijacked, or the application threw.
+    UNKNOWN = ""
+    NONE = ""
+
+    # The instruments of one label set.
+    Pair = Struct.new(:total, :duration) do
+      def record(seconds)
+        total.increment
+        duration.observe(seconds)
+      end
+    end
+
+    def initialize(app)
+      @app = app
+      @total = TaskerTelemetry.counter(:http_requests_total, "Requests answered", labels: LABELS)
+      @duration = TaskerTelemetry.histogram(:http_request_duration_seconds, "Time from request to answer",
+                                            labels: LABELS, unit: :seconds)
+      @pairs = {}
+      @room = TaskerTelemetry.config.metrics.max_series
+    end
+
+    # @param env [Hash] Rack's
+    # @return [Array] Rack's response
+    def call(env)
+      started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      # The method that came over the wire: middleware further in may rewrite it.
+      verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
+      status = UNKNOWN
+      response = @app.call(env)
+      status = status_class(response[0])
+      response
+    rescue Exception # rubocop:disable Lint/RescueException -- whatever it is, the server answers 500
+      status = "5xx"
+      raise
+    ensure
+      record(env, verb, status, started)
+    end
+
+    private
+
+    def status_class(status)
+      status = status.to_i
+      status.between?(100, 599) ? STATUSES[status / 100] : UNKNOWN
+    end
+
+    def record(env, verb, status, started)
+      controller, action = action_of(env["action_controller.instance"])
+      pair_of(controller, action, verb, status).record(Process.clock_gettime(Process::CLOCK_MONOTONIC) - started)
+    rescue StandardError => e
+      Log.limited(:middleware, :error) { "a request could not be counted: #{e.class}: #{e.message}" }
+    end
+
+    # Both are empty where no action ran: an unknown route, a file, another Rack application. A request's own words
+    # never become a label: the action has to be one that the controller has.
+    def action_of(controller)
+      return [NONE, NONE] unless controller.respond_to?(:action_name)
+
+      name = controller.action_name
+      type = controller.class
+      return [NONE, NONE] unless type.action_methods.include?(name) || template_only?(controller, name)
+
+      [type.controller_path || NONE, name]
+    end
+
+    # An action may be no more than its template.
+    def template_only?(controller, name)
+      name && !controller.respond_to?(:action_missing, true) && controller.available_action?(name)
+    end
+
+    # A bound pair costs its lookup once. The table is as bounded as the series are.
+    def pair_of(controller, action, verb, status)
+      actions = (@pairs[controller] ||= {})
+      statuses = ((actions[action] ||= {})[verb] ||= {})
+      statuses[status] || bind(statuses, controller: controller, action: action, method: verb, status: status)
+    end
+
+    def bind(statuses, labels)
+      pair = Pair.new(@total.with(**labels), @duration.with(**labels))
+      return pair if @room.zero?
+
+      @room -= 1
+      statuses[labels[:status]] = pair
+    end
+  end
+end

@@ -1,0 +1,144 @@
+# frozen_string_literal: true
+
+require "tasker_telemetry/errors"
+require "tasker_telemetry/options/types"
+
+module TaskerTelemetry
+  # Options that belong together. Setting one checks its value at once, so that the error points at the line that is
+  # wrong; nil stands for the default. A frozen group has its defaults settled: it never changes under a reader.
+  class Options
+    Option = Struct.new(:name, :type, :default, :secret, keyword_init: true)
+
+    FILTERED = "[FILTERED]"
+    # Long enough to recognize a value by, short enough for a log line.
+    LONGEST_VALUE = 100
+
+    class << self
+      # @return [Hash{Symbol => Option}] the group's own options, in the order they were declared
+      def options
+        @options ||= {}
+      end
+
+      # @return [Hash{Symbol => Class}] the groups below this one
+      def groups
+        @groups ||= {}
+      end
+
+      # @return [Array<Symbol>] everything that can be written after the group's name and a dot
+      def names
+        options.keys + groups.keys
+      end
+
+      private
+
+      def option(name, type, default: nil, secret: false)
+        options[name] = Option.new(name: name, type: type, default: default, secret: secret)
+        define_method(name) { fetch(name) }
+        define_method(:"#{name}=") { |value| assign(name, value) }
+      end
+
+      def group(name, type)
+        groups[name] = type
+        define_method(name) { @groups.fetch(name) }
+      end
+    end
+
+    # @param path [String] how a person writes this group, for errors
+    def initialize(path)
+      @path = path
+      @values = {}
+      @groups = self.class.groups.to_h { |name, type| [name, type.new("#{path}.#{name}")] }
+    end
+
+    def initialize_copy(original)
+      super
+      # Defaults that were settled for a frozen group are not the copy's own values: they may differ by now.
+      @values = @given.dup if @given
+      @values = @values.dup
+      @given = nil
+      @groups = @groups.transform_values(&:dup)
+    end
+
+    # Settles every default.
+    def freeze
+      unless frozen?
+        @given = @values.freeze
+        @values = self.class.options.each_key.to_h { |name| [name, fetch(name)] }.freeze
+        @groups.each_value(&:freeze)
+        @groups.freeze
+      end
+      super
+    end
+
+    # @return [Hash] every option and its value; secrets are masked
+    def to_h
+      own = self.class.options.transform_values { |option| shown(option) }
+      own.merge(@groups.transform_values(&:to_h))
+    end
+
+    # @return [String] every option and its value; secrets are masked
+    def inspect
+      "#<#{self.class} #{to_h.map { |name, value| "#{name}=#{value.inspect}" }.join(" ")}>"
+    end
+    alias to_s inspect
+
+    private
+
+    def fetch(name)
+      @values.fetch(name) do
+        default = self.class.options.fetch(name).default
+        default.respond_to?(:call) ? default.call : default
+      end
+    end
+
+    def assign(name, value)
+      raise FrozenError, "#{@path}.#{name} can be set in a TaskerTelemetry.configure block only" if frozen?
+      return @values.delete(name) if value.nil?
+
+      option = self.class.options.fetch(name)
+      kept = option.type.convert(value)
+      raise ConfigurationError, unusable(option, value) if kept.nil?
+
+      @values[name] = kept
+    end
+
+    def shown(option)
+      value = fetch(option.name)
+      option.secret && !value.nil? ? FILTERED : value
+    end
+
+    def unusable(option, value)
+      given = option.secret ? "of class #{value.class} (not shown)" : value.inspect
+      given = "#{given[0, LONGEST_VALUE]}…" if given.length > LONGEST_VALUE
+      "#{@path}.#{option.name} cannot be #{given}; accepted is #{option.type.accepts}"
+    end
+
+    # Without this, the answer to a mistyped option would be a NoMethodError that lists nothing.
+    def method_missing(name, *)
+      wanted = name.to_s.delete_suffix("=")
+      raise ConfigurationError, unknown(wanted)
+    end
+
+    # Implicit conversions (to_ary, to_str) ask here first, and are no options.
+    def respond_to_missing?(*)
+      false
+    end
+
+    def unknown(wanted)
+      names = self.class.names.map(&:name)
+      if names.include?(wanted)
+        options = @groups.fetch(wanted.to_sym).class.names.join(", ")
+        return "#{@path}.#{wanted} is a group of options and cannot be set itself; it has: #{options}"
+      end
+
+      "#{@path}.#{wanted} is not an option#{suggestion(wanted, names)}; accepted: #{names.join(", ")}"
+    end
+
+    def suggestion(wanted, names)
+      return unless defined?(DidYouMean::SpellChecker)
+
+      near = DidYouMean::SpellChecker.new(dictionary: names).correct(wanted).first
+      " (did you mean #{near}?)" if near
+    end
+  end
+end

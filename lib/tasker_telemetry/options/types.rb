@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+require "ipaddr"
+
+module TaskerTelemetry
+  class Options
+    # What an option accepts: in words, for errors and for the reader of the code, and as a conversion that returns
+    # the value to keep, or nil for one that cannot be used.
+    Type = Struct.new(:accepts, :conversion) do
+      def convert(value)
+        conversion.call(value)
+      end
+    end
+
+    # The kinds of values that options take.
+    module Types
+      LARGEST_COUNT = (2**32) - 1
+
+      def self.text(value)
+        text = value.is_a?(Symbol) ? value.name : value
+        text.dup.freeze if text.is_a?(String) && !text.empty? && !text.include?("\0")
+      end
+
+      # Pathname and whatever else names a file.
+      def self.path(value)
+        text(value.respond_to?(:to_path) ? value.to_path : value)
+      end
+
+      def self.labels(value)
+        return unless value.is_a?(Hash)
+
+        value.to_h { |name, label| [name.to_s.freeze, label.to_s.dup.freeze] }.freeze
+      end
+
+      def self.networks(value)
+        networks = [*value]
+        return if networks.empty?
+
+        networks.map { |network| network.is_a?(IPAddr) ? network : IPAddr.new(network) }.freeze
+      rescue IPAddr::Error, NoMethodError
+        nil
+      end
+
+      BOOLEAN = Type.new("true or false", ->(value) { value if [true, false].include?(value) })
+      NAME = Type.new("a String or Symbol that is not empty", method(:text))
+      SECRET = Type.new("a String that is not empty", ->(value) { text(value) if value.is_a?(String) })
+      ARENA = Type.new("an absolute path, :memory, or :auto", lambda do |value|
+        next value if %i[auto memory].include?(value)
+
+        path = path(value) unless value.is_a?(Symbol)
+        path if path&.start_with?("/")
+      end)
+      URL_PATH = Type.new('a path that begins with "/", such as "/metrics"', lambda do |value|
+        text(value) if value.is_a?(String) && value.match?(%r{\A/[^\s?#]+\z})
+      end)
+      LABELS = Type.new('a Hash of label names and values, such as { region: "eu" }', method(:labels))
+      COUNT = Type.new("a whole number from 1 to #{LARGEST_COUNT}", lambda do |value|
+        value if value.is_a?(Integer) && value.between?(1, LARGEST_COUNT)
+      end)
+      # is_a? and not `===`: an ActiveSupport::Duration answers to the first only.
+      SECONDS = Type.new("a number of seconds above 0", lambda do |value|
+        seconds = value.is_a?(Numeric) && value.real? ? value.to_f : 0.0
+        seconds if seconds.finite? && seconds.positive?
+      end)
+      LOGGER = Type.new("an object that answers to info, warn and error", lambda do |value|
+        value if %i[info warn error].all? { |level| value.respond_to?(level) }
+      end)
+      NETWORKS = Type.new('addresses or CIDR networks, such as ["10.0.0.0/8", "::1"]', method(:networks))
+      CALLABLE = Type.new("an object that answers to call(env)", ->(value) { value if value.respond_to?(:call) })
+    end
+  end
+end

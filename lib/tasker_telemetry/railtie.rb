@@ -1,0 +1,84 @@
+# frozen_string_literal: true
+
+require "rails/railtie"
+
+module TaskerTelemetry
+  # Makes the gem at home in a Rails application: requests and jobs are counted, `config.endpoint.path` is mounted, the
+  # rake tasks are known.
+  class Railtie < ::Rails::Railtie
+    # What is known by now (the application's name, its environment, its root) becomes the default, before anything is
+    # counted; the application's own initializers decide over it.
+    initializer "tasker_telemetry.defaults", before: :load_config_initializers do
+      Railtie.settle_defaults
+    end
+
+    # After the application's initializers, so that what they put into the stack is further in.
+    initializer "tasker_telemetry.requests", after: :load_config_initializers do |app|
+      Railtie.count_requests(app)
+      Railtie.mount_endpoint(app)
+    end
+
+    initializer "tasker_telemetry.jobs" do
+      Railtie.count_jobs
+    end
+
+    rake_tasks do
+      load File.expand_path("../tasks/tasker_telemetry.rake", __dir__)
+    end
+
+    class << self
+      # Required first in an initializer, the gem comes too late for its own initializers: the application has gathered
+      # all of them already. Then everything is done on the spot.
+      def catch_up
+        started = false
+        ActiveSupport.on_load(:before_initialize) { started = true }
+        return unless started
+
+        settle_defaults
+        count_jobs
+        return too_late if ::Rails.application.initialized?
+
+        count_requests(::Rails.application)
+        mount_endpoint(::Rails.application)
+      end
+
+      def settle_defaults
+        TaskerTelemetry.configure
+      rescue ConfigurationError => e
+        Log.warn("samples were recorded before the Rails application was known: #{e.message}")
+      end
+
+      def count_requests(app)
+        app.config.middleware.insert_before(0, TaskerTelemetry::Middleware)
+      end
+
+      # Before the application's own routes, which may end in one that catches all. The block runs whenever the routes
+      # are loaded, so after every initializer.
+      def mount_endpoint(app)
+        app.routes.prepend do
+          path = TaskerTelemetry.config.endpoint.path
+          if path
+            Endpoint.warn_if_open
+            match path, to: Endpoint, via: :all, format: false, as: nil
+          end
+        end
+      end
+
+      def count_jobs
+        ActiveSupport.on_load(:active_job) do
+          require "tasker_telemetry/jobs"
+          Jobs.install(self)
+        end
+      end
+
+      private
+
+      def too_late
+        Log.warn("required after the Rails application was initialized: requests are not counted, " \
+                 "and the endpoint is not mounted")
+      end
+    end
+
+    catch_up
+  end
+end

@@ -1,0 +1,89 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "json"
+require "tasker_telemetry"
+
+module TaskerTelemetry
+  # What the rake tasks print.
+  #
+  # @api private
+  class Report
+    FORMATS = %w[text json].freeze
+
+    # Ends the process with a status other than 0 when the block raises, and says why in one line.
+    def self.run(task)
+      yield new($stdout)
+    rescue Error, ArgumentError, SystemCallError => e
+      abort "tasker_telemetry:#{task}: #{e.message}"
+    end
+
+    # @param out [IO]
+    def initialize(out)
+      @out = out
+    end
+
+    # @param format [String] "text" or "json"
+    def status(format)
+      unless FORMATS.include?(format)
+        raise ArgumentError, "FORMAT cannot be #{format.inspect}; accepted: #{FORMATS.join(", ")}"
+      end
+
+      status = TaskerTelemetry.status
+      format == "json" ? @out.puts(JSON.pretty_generate(status)) : print_tree(status)
+    end
+
+    # @param format [String] one of Native.formats
+    # @param file [String, nil] to be written whole or not at all; else the page is printed
+    def export(format, file)
+      page = MetricsBackend.instance.page(format)
+      return write(page, @out) unless file
+
+      replace(file) { |io| write(page, io) }
+    end
+
+    private
+
+    def write(page, io)
+      # Pages are bytes, and neither end of line nor encoding are to be changed on the way.
+      io.binmode
+      while (chunk = page.next_chunk)
+        io.write(chunk)
+      end
+      io.flush
+    end
+
+    # Readers see the old file or the new one. The name is one that no other process chooses, in the same directory,
+    # for only within one file system can a file be renamed.
+    def replace(file)
+      fresh = "#{file}.#{Process.pid}.#{rand(2**32).to_s(36)}.tmp"
+      File.open(fresh, File::WRONLY | File::CREAT | File::EXCL) do |io|
+        yield io
+        io.fsync
+      end
+      File.rename(fresh, file)
+    rescue StandardError
+      FileUtils.rm_f(fresh)
+      raise
+    end
+
+    def print_tree(value, indent = "")
+      value.each do |name, below|
+        value.is_a?(Hash) ? print_branch("#{indent}#{name}:", below, indent) : print_branch("#{indent}-", name, indent)
+      end
+    end
+
+    def print_branch(lead, below, indent)
+      return @out.puts("#{lead} #{leaf(below)}") unless below.respond_to?(:each) && !below.empty?
+
+      @out.puts(lead)
+      print_tree(below, "#{indent}  ")
+    end
+
+    def leaf(value)
+      return "none" if value.nil? || (value.respond_to?(:empty?) && value.empty?)
+
+      value.to_s
+    end
+  end
+end

@@ -1,0 +1,20 @@
+# frozen_string_literal: true
+
+require "tasker_telemetry/report"
+
+namespace :tasker_telemetry do
+  # Rails' task, where there is one: the application's initializers say which arena to look at.
+  prerequisites = Rake::Task.task_defined?(:environment) || defined?(Rails) ? [:environment] : []
+
+  desc "Show how the telemetry is (FORMAT=json for programs)"
+  task status: prerequisites do
+    TaskerTelemetry::Report.run("status") { |report| report.status(ENV.fetch("FORMAT", "text")) }
+  end
+
+  desc "Print what was counted (prometheus, openmetrics, json or csv; OUTPUT=file)"
+  task :export_now, [:format] => prerequisites do |_task, arguments|
+    TaskerTelemetry::Report.run("export_now") do |report|
+      report.export(arguments.fetch(:format, "prometheus"), ENV.fetch("OUTPUT", nil))
+    end
+  end
+end
