@@ -16,7 +16,7 @@ struct Series {
 }
 
 impl Points for Series {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.labels.len()
     }
 

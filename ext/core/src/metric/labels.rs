@@ -23,6 +23,11 @@ impl LabelKey {
         Self(buffer)
     }
 
+    /// A key that was packed before.
+    pub(crate) fn packed(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The allocation, to be given to [`Self::reusing`].
     #[must_use]
     pub fn into_buffer(self) -> Vec<u8> {

@@ -16,14 +16,14 @@ use std::sync::Arc;
 /// Where the points of a family are read from.
 pub trait Points: Send + Sync {
     /// How many points were there when the picture was taken.
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
 
     /// Reads point `index` into `point`; `false` when its series has been removed since.
     fn load(&self, index: usize, point: &mut Point) -> bool;
 }
 
 impl Points for Vec<Point> {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.len()
     }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for Family {
         f.debug_struct("Family")
             .field("descriptor", &self.descriptor)
             .field("superseded", &self.superseded)
-            .field("points", &self.points.len())
+            .field("points", &self.points.count())
             .finish()
     }
 }
@@ -74,7 +74,7 @@ impl Family {
     /// How many points were there when the picture was taken.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.points.len()
+        self.points.count()
     }
 
     /// Whether no point was there.

@@ -13,7 +13,7 @@ const BOUND: usize = 256 * 1024;
 struct Generated;
 
 impl Points for Generated {
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         SERIES
     }
 

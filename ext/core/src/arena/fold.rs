@@ -1,0 +1,184 @@
+//! Folding an arena that was replaced while processes counted into it.
+//!
+//! Its totals are kept in records of their own, found by the key of the series they belong to and the old arena's
+//! epoch, and each folding *replaces* them (totals only grow, so the greater one stays): folding twice, late, or by several
+//! processes at once changes nothing. Whoever mapped the old file folds it at every scrape until no process counts
+//! into it any more.
+//!
+//! A shared gauge goes on with its last value, and follows the old one while somebody still sets that. A process
+//! carries its own gauges over by itself.
+
+use super::cells;
+use super::layout::Header;
+use super::node::{Identity, Node, Offset, RecordKind, Word};
+use super::process;
+use super::records::{Records, Refused};
+use super::rejection::DROPPED_CELLS;
+use super::schema;
+use super::shared::Arena;
+use crate::metric::{Descriptor, Kind};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// An arena that this process counted into before.
+pub(super) struct Old {
+    pub arena: Arc<Arena>,
+    /// Gauges as they were when last folded.
+    gauges: HashMap<(Offset, Word), u64>,
+}
+
+impl Old {
+    pub fn new(arena: Arc<Arena>) -> Self {
+        Self {
+            arena,
+            gauges: HashMap::new(),
+        }
+    }
+
+    /// Whether some process still counts into it.
+    pub fn is_alive(&self) -> bool {
+        process::living(&self.arena.map, None).next().is_some()
+    }
+
+    /// Brings `to` up to the old arena's totals.
+    pub fn fold(&mut self, to: &Arc<Arena>) -> Result<(), Refused> {
+        let arena = Arc::clone(&self.arena);
+        let from = arena.foreign_records();
+        let into = to.records().ok_or(Refused::Damaged)?;
+        let header = Header::of(&arena.map).ok_or(Refused::Damaged)?;
+        let source = fold_source(&into, &header.epoch(), |index| {
+            header.dropped(index).load(Ordering::Relaxed)
+        })?;
+
+        let mut metrics: HashMap<Offset, (Descriptor, Offset)> = HashMap::new();
+        let mut presets: HashMap<Offset, Offset> = HashMap::from([(0, 0)]);
+        let mut sources: HashMap<Offset, Offset> = HashMap::from([(0, source)]);
+        for node in from.all() {
+            let word = node.word();
+            if !word.in_use() || node.kind() != Some(RecordKind::Series) {
+                continue;
+            }
+            let (metric, preset, source) = (node.metric(), node.preset(), node.source());
+            if let std::collections::hash_map::Entry::Vacant(vacant) = metrics.entry(metric) {
+                let Some(decoded) = Node::at(&arena.map, metric).and_then(|node| schema::decode(&node)) else {
+                    continue;
+                };
+                let offset = schema::obtain(&into, &decoded, &decoded.name)?;
+                vacant.insert((decoded, offset));
+            }
+            if let std::collections::hash_map::Entry::Vacant(vacant) = presets.entry(preset) {
+                let Some(old) = Node::at(&arena.map, preset) else {
+                    continue;
+                };
+                let identity = Identity {
+                    kind: RecordKind::Preset,
+                    metric: 0,
+                    preset: 0,
+                    source: 0,
+                    key: &old.key(),
+                };
+                vacant.insert(into.obtain(&identity, &[], None)?.0.offset);
+            }
+            if let std::collections::hash_map::Entry::Vacant(vacant) = sources.entry(source) {
+                let Some(old) = Node::at(&arena.map, source) else {
+                    continue;
+                };
+                let epoch: [u8; 16] = old.key().try_into().map_err(|_| Refused::Damaged)?;
+                let cells = old.cells();
+                let dropped = |index: usize| cells.get(index).map_or(0, |cell| cell.load(Ordering::Relaxed));
+                vacant.insert(fold_source(&into, &epoch, dropped)?);
+            }
+            let (Some((descriptor, metric)), Some(preset), Some(source)) =
+                (metrics.get(&metric), presets.get(&preset), sources.get(&source))
+            else {
+                continue;
+            };
+            let key = node.key();
+            let values: Vec<u64> = node.cells().iter().map(|cell| cell.load(Ordering::SeqCst)).collect();
+            if node.word() != word || descriptor.kind.per_process_cell() {
+                continue;
+            }
+            let own = Identity {
+                kind: RecordKind::Series,
+                metric: *metric,
+                preset: *preset,
+                source: 0,
+                key: &key,
+            };
+            match descriptor.kind {
+                Kind::Gauge(_) => self.fold_gauge(&into, &own, (node.offset, word), &values)?,
+                kind => fold_total(&into, &kind, &own, *source, &values)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn fold_gauge(
+        &mut self,
+        into: &Records<'_>,
+        own: &Identity<'_>,
+        old: (Offset, Word),
+        values: &[u64],
+    ) -> Result<(), Refused> {
+        let bits = values.first().copied().unwrap_or(0);
+        let (held, new) = into.obtain(own, &[bits], None)?;
+        let moved = self.gauges.insert(old, bits).is_some_and(|last| last != bits);
+        if moved && !new {
+            if let Some(cell) = Node::at(into.map, held.offset).and_then(|node| node.cells().first()) {
+                cell.store(bits, Ordering::SeqCst);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record that stands for another arena, with what that arena dropped.
+fn fold_source(into: &Records<'_>, epoch: &[u8; 16], dropped: impl Fn(usize) -> u64) -> Result<Offset, Refused> {
+    let identity = Identity {
+        kind: RecordKind::Source,
+        metric: 0,
+        preset: 0,
+        source: 0,
+        key: epoch,
+    };
+    let (held, _) = into.obtain(&identity, &[0; DROPPED_CELLS], None)?;
+    if let Some(node) = Node::at(into.map, held.offset) {
+        for (index, cell) in node.cells().iter().enumerate() {
+            cell.fetch_max(dropped(index), Ordering::SeqCst);
+        }
+    }
+    into.header()
+        .filter(|header| header.add_source(held.offset))
+        .map(|_| held.offset)
+        .ok_or(Refused::Full)
+}
+
+fn fold_total(
+    into: &Records<'_>,
+    kind: &Kind,
+    own: &Identity<'_>,
+    source: Offset,
+    values: &[u64],
+) -> Result<(), Refused> {
+    let zeros = vec![0; values.len()];
+    into.obtain(own, &zeros, None)?;
+    let (part, _) = into.obtain(&Identity { source, ..*own }, &zeros, None)?;
+    let node = Node::at(into.map, part.offset).ok_or(Refused::Damaged)?;
+    for (index, (cell, value)) in node.cells().iter().zip(values).enumerate() {
+        raise(kind, index, cell, *value);
+    }
+    Ok(())
+}
+
+fn raise(kind: &Kind, index: usize, cell: &AtomicU64, value: u64) {
+    let float = match kind {
+        Kind::Counter => index == cells::COUNTER_FLOAT,
+        _ => index == cells::HISTOGRAM_SUM,
+    };
+    if float {
+        cells::raise_float(cell, f64::from_bits(value));
+    } else {
+        cell.fetch_max(value, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,366 @@
+//! One record of the log.
+//!
+//! ```text
+//! 0   word        sequence << 3 | state: the only thing that ever decides what the record is
+//! 8   next        next record of its chain, in units of 64 bytes; immutable once linked
+//! 12  size        of the record in bytes; immutable once linked
+//! 16  hash        of everything that identifies the record
+//! 24  birth       number given when it was filled
+//! 32  created     nanoseconds since the Unix epoch
+//! 40  descriptor  record of the metric, in units
+//! 44  preset      record of the default labels, in units; 0: none
+//! 48  source      record of the arena it was folded in from, in units; 0: counted here
+//! 52  key length  in bytes
+//! 56  kind        low byte; number of cells above it
+//! 60  extension   reserved for exemplars
+//! 64  touched     set by every write, cleared by the search for idle series
+//! 68  seen        boot-clock millisecond, wrapping, at which it was last found touched
+//! 72  reserved
+//! 80  cells, then the key
+//! ```
+//!
+//! A record is filled before its word says `PENDING`, and nothing but the word and the cells changes
+//! while it is `PENDING`, `LIVE` or `EXPIRING`. A reader that does not hold the record reads the word, then
+//! the rest, then the word again: an unchanged word means that what it read belongs together.
+
+use super::layout::UNIT;
+use super::map::Mapping;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use xxhash_rust::xxh3::Xxh3;
+
+pub(super) const CELLS_AT: u64 = 80;
+pub(super) const WORD_AT: u64 = 0;
+pub(super) const TOUCHED_AT: u64 = 64;
+
+/// Offset of a record in units of [`UNIT`] bytes; 0 is none.
+pub(super) type Offset = u32;
+
+/// What a record is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(super) enum State {
+    /// Nobody's; may be claimed.
+    Free = 1,
+    /// Being filled by the process whose incarnation is the sequence.
+    Claimed = 2,
+    /// Filled; the sequence is its birth. Seen by those who register the same key, by nobody else.
+    Pending = 3,
+    /// In use; the sequence is its birth.
+    Live = 4,
+    /// Found idle; any write makes it `Live` again.
+    Expiring = 5,
+    /// Out of use, its removal not yet numbered.
+    Removing = 6,
+    /// Out of use; the sequence is its removal's.
+    Removed = 7,
+}
+
+/// A state and its sequence, as one atomic word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Word(pub u64);
+
+impl Word {
+    pub const fn new(state: State, sequence: u64) -> Self {
+        Self(sequence << 3 | state as u64)
+    }
+
+    /// `None` for a word that no code of this layout has written.
+    pub fn state(self) -> Option<State> {
+        Some(match self.0 & 7 {
+            1 => State::Free,
+            2 => State::Claimed,
+            3 => State::Pending,
+            4 => State::Live,
+            5 => State::Expiring,
+            6 => State::Removing,
+            7 => State::Removed,
+            _ => return None,
+        })
+    }
+
+    pub fn sequence(self) -> u64 {
+        self.0 >> 3
+    }
+
+    /// The same sequence in another state.
+    pub fn with(self, state: State) -> Self {
+        Self::new(state, self.sequence())
+    }
+
+    /// Whether what is counted into the record is shown.
+    pub fn in_use(self) -> bool {
+        matches!(self.state(), Some(State::Live | State::Expiring))
+    }
+}
+
+/// What a record describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum RecordKind {
+    /// A metric's schema; cells: [`super::records::MetricCells`].
+    Metric = 1,
+    /// A metric's help text.
+    Help = 2,
+    /// Default labels.
+    Preset = 3,
+    /// A series; cells by the metric's kind.
+    Series = 4,
+    /// Another arena, folded into this one; cells: its dropped samples.
+    Source = 5,
+}
+
+impl RecordKind {
+    pub fn from(raw: u32) -> Option<Self> {
+        Some(match raw {
+            1 => Self::Metric,
+            2 => Self::Help,
+            3 => Self::Preset,
+            4 => Self::Series,
+            5 => Self::Source,
+            _ => return None,
+        })
+    }
+}
+
+/// Everything that identifies a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity<'a> {
+    pub kind: RecordKind,
+    pub metric: Offset,
+    pub preset: Offset,
+    pub source: Offset,
+    pub key: &'a [u8],
+}
+
+impl Identity<'_> {
+    pub fn hash(&self) -> u64 {
+        let mut hasher = Xxh3::new();
+        for part in [self.kind as u32, self.metric, self.preset, self.source] {
+            hasher.update(&part.to_le_bytes());
+        }
+        hasher.update(self.key);
+        hasher.digest()
+    }
+}
+
+/// A record that lies inside of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'a> {
+    map: &'a Mapping,
+    pub offset: Offset,
+}
+
+impl<'a> Node<'a> {
+    /// The record at `offset`, if its fixed part is inside of the file.
+    pub fn at(map: &'a Mapping, offset: Offset) -> Option<Self> {
+        let start = u64::from(offset) * UNIT;
+        map.words(start, (CELLS_AT / 8) as usize)?;
+        Some(Self { map, offset })
+    }
+
+    pub fn start(&self) -> u64 {
+        u64::from(self.offset) * UNIT
+    }
+
+    fn long(&self, at: u64) -> &'a AtomicU64 {
+        static NOWHERE: AtomicU64 = AtomicU64::new(0);
+        self.map.word(self.start() + at).unwrap_or(&NOWHERE)
+    }
+
+    fn short(&self, at: u64) -> &'a AtomicU32 {
+        static NOWHERE: AtomicU32 = AtomicU32::new(0);
+        self.map.half(self.start() + at).unwrap_or(&NOWHERE)
+    }
+
+    pub fn word_cell(&self) -> &'a AtomicU64 {
+        self.long(WORD_AT)
+    }
+
+    pub fn word(&self) -> Word {
+        Word(self.word_cell().load(Ordering::SeqCst))
+    }
+
+    /// Moves the record from one word to another; `false` when somebody else moved it first.
+    pub fn advance(&self, from: Word, to: Word) -> bool {
+        self.word_cell()
+            .compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    pub fn next(&self) -> Offset {
+        self.short(8).load(Ordering::Acquire)
+    }
+
+    pub fn set_next(&self, next: Offset) {
+        self.short(8).store(next, Ordering::Release);
+    }
+
+    pub fn size(&self) -> u64 {
+        u64::from(self.short(12).load(Ordering::Relaxed))
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.long(16).load(Ordering::Relaxed)
+    }
+
+    pub fn birth(&self) -> u64 {
+        self.long(24).load(Ordering::Relaxed)
+    }
+
+    pub fn created(&self) -> u64 {
+        self.long(32).load(Ordering::Relaxed)
+    }
+
+    pub fn metric(&self) -> Offset {
+        self.short(40).load(Ordering::Relaxed)
+    }
+
+    pub fn preset(&self) -> Offset {
+        self.short(44).load(Ordering::Relaxed)
+    }
+
+    pub fn source(&self) -> Offset {
+        self.short(48).load(Ordering::Relaxed)
+    }
+
+    pub fn key_length(&self) -> usize {
+        self.short(52).load(Ordering::Relaxed) as usize
+    }
+
+    pub fn kind(&self) -> Option<RecordKind> {
+        RecordKind::from(self.short(56).load(Ordering::Relaxed) & 0xFF)
+    }
+
+    pub fn cell_count(&self) -> usize {
+        (self.short(56).load(Ordering::Relaxed) >> 8) as usize
+    }
+
+    pub fn touched(&self) -> &'a AtomicU32 {
+        self.short(TOUCHED_AT)
+    }
+
+    pub fn seen(&self) -> &'a AtomicU32 {
+        self.short(68)
+    }
+
+    /// The cells; none where the record is damaged.
+    pub fn cells(&self) -> &'a [AtomicU64] {
+        self.map
+            .words(self.start() + CELLS_AT, self.cell_count())
+            .unwrap_or(&[])
+    }
+
+    fn key_words(&self) -> Option<(&'a [AtomicU64], usize)> {
+        let length = self.key_length();
+        let at = self.start() + CELLS_AT + 8 * self.cell_count() as u64;
+        Some((self.map.words(at, length.div_ceil(8))?, length))
+    }
+
+    /// Appends the key to `out`.
+    pub fn read_key(&self, out: &mut Vec<u8>) {
+        let Some((words, length)) = self.key_words() else {
+            return;
+        };
+        let end = out.len() + length;
+        out.reserve(words.len() * 8);
+        for word in words {
+            out.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        out.truncate(end);
+    }
+
+    /// The key.
+    pub fn key(&self) -> Vec<u8> {
+        let mut key = Vec::new();
+        self.read_key(&mut key);
+        key
+    }
+
+    /// Appends the key of the record's default labels to `out`.
+    pub fn read_preset(&self, out: &mut Vec<u8>) {
+        if let Some(preset) = Some(self.preset())
+            .filter(|offset| *offset != 0)
+            .and_then(|at| Node::at(self.map, at))
+        {
+            preset.read_key(out);
+        }
+    }
+
+    fn has_key(&self, key: &[u8]) -> bool {
+        let Some((words, length)) = self.key_words() else {
+            return false;
+        };
+        length == key.len()
+            && words.iter().zip(key.chunks(8)).all(|(word, chunk)| {
+                let stored = word.load(Ordering::Relaxed).to_le_bytes();
+                stored[..chunk.len()] == *chunk
+            })
+    }
+
+    /// Whether the record is the one that `identity`, whose hash is `hash`, describes.
+    pub fn is(&self, identity: &Identity<'_>, hash: u64) -> bool {
+        self.hash() == hash
+            && self.kind() == Some(identity.kind)
+            && self.metric() == identity.metric
+            && self.preset() == identity.preset
+            && self.source() == identity.source
+            && self.has_key(identity.key)
+    }
+
+    /// Size of a record of `identity` with `cells` cells.
+    pub fn size_for(key: &[u8], cells: usize) -> u64 {
+        (CELLS_AT + 8 * cells as u64 + key.len().next_multiple_of(8) as u64).next_multiple_of(UNIT)
+    }
+
+    /// Sets the size of a record that nobody else can see yet.
+    pub fn set_size(&self, size: u64) {
+        self.short(12).store(size as u32, Ordering::Relaxed);
+    }
+
+    /// Fills a record that this process has claimed, all but its word.
+    pub fn fill(&self, identity: &Identity<'_>, hash: u64, birth: u64, created: u64, cells: &[u64]) {
+        self.long(16).store(hash, Ordering::Relaxed);
+        self.long(24).store(birth, Ordering::Relaxed);
+        self.long(32).store(created, Ordering::Relaxed);
+        self.short(40).store(identity.metric, Ordering::Relaxed);
+        self.short(44).store(identity.preset, Ordering::Relaxed);
+        self.short(48).store(identity.source, Ordering::Relaxed);
+        self.short(52).store(identity.key.len() as u32, Ordering::Relaxed);
+        self.short(56)
+            .store((cells.len() as u32) << 8 | identity.kind as u32, Ordering::Relaxed);
+        for at in [60, 72, 76] {
+            self.short(at).store(0, Ordering::Relaxed);
+        }
+        self.touched().store(1, Ordering::Relaxed);
+        self.seen().store(super::sys::boot_millis(), Ordering::Relaxed);
+        for (cell, value) in self.cells().iter().zip(cells) {
+            cell.store(*value, Ordering::Relaxed);
+        }
+        if let Some((words, _)) = self.key_words() {
+            for (word, chunk) in words.iter().zip(identity.key.chunks(8)) {
+                let mut bytes = [0; 8];
+                bytes[..chunk.len()].copy_from_slice(chunk);
+                word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether every part of the record is inside of it and its hash is that of its parts.
+    pub fn is_sound(&self) -> bool {
+        let (size, cells) = (self.size(), self.cell_count());
+        let Some(kind) = self.kind() else { return false };
+        let needed = (CELLS_AT + 8 * cells as u64).checked_add(self.key_length() as u64);
+        if size % UNIT != 0 || needed.is_none_or(|needed| needed > size) {
+            return false;
+        }
+        let key = self.key();
+        let identity = Identity {
+            kind,
+            metric: self.metric(),
+            preset: self.preset(),
+            source: self.source(),
+            key: &key,
+        };
+        key.len() == self.key_length() && identity.hash() == self.hash()
+    }
+}

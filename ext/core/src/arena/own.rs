@@ -1,0 +1,213 @@
+//! What the gem tells about itself and about the processes: families that are made when a picture is taken.
+
+use super::node::Node;
+use super::procfs::{self, Stat};
+use super::records::Records;
+use super::registry::Registry;
+use super::rejection::{Reason, CUT_LABELS, DROPPED_CELLS};
+use super::schema::Owner;
+use super::shared::Arena;
+use super::{process, sys};
+use crate::metric::{Aggregation, Buckets, Descriptor, Kind, LabelKey};
+use crate::snapshot::{Count, Family, Point, Value};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+/// The families that are not counted into records. `counted`: those that are.
+pub(super) fn families(
+    registry: &Registry,
+    arena: &Arc<Arena>,
+    records: &Records<'_>,
+    counted: &[Family],
+) -> Vec<Family> {
+    let mut families = about_the_arena(registry, arena, records, counted);
+    families.extend(about_processes(arena, records));
+    families
+}
+
+/// Counter of samples that the cap sent to a metric's overflow series.
+pub(super) const OVERFLOWED: &str = "tasker_telemetry_overflow_samples_total";
+/// Histogram of how long scrapes take.
+pub(super) const SCRAPES: &str = "tasker_telemetry_scrape_duration_seconds";
+
+/// The gem's own metrics that are counted into records.
+pub(super) fn counted() -> [Descriptor; 2] {
+    let overflowed = "Samples that went to the overflow series of a metric that has reached its cap";
+    let scrapes = Descriptor {
+        buckets: Buckets::new(
+            SCRAPES,
+            vec![0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0],
+        )
+        .ok(),
+        ..descriptor(SCRAPES, "Time to take and render a page", Kind::Histogram, &[])
+    };
+    [descriptor(OVERFLOWED, overflowed, Kind::Counter, &["metric"]), scrapes]
+}
+
+fn descriptor(name: &str, help: &str, kind: Kind, labels: &[&str]) -> Descriptor {
+    Descriptor {
+        name: name.to_owned(),
+        help: help.to_owned(),
+        unit: None,
+        kind,
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        buckets: None,
+    }
+}
+
+/// Samples that were dropped, by cell, in this arena and in those folded into it.
+pub(super) fn dropped(records: &Records<'_>) -> [u64; DROPPED_CELLS] {
+    let mut totals = [0; DROPPED_CELLS];
+    let Some(header) = records.header() else { return totals };
+    for (index, total) in totals.iter_mut().enumerate() {
+        *total = header.dropped(index).load(Ordering::Relaxed);
+    }
+    for source in header.sources().filter_map(|source| Node::at(records.map, source)) {
+        for (total, cell) in totals.iter_mut().zip(source.cells()) {
+            *total += cell.load(Ordering::Relaxed);
+        }
+    }
+    totals
+}
+
+fn about_the_arena(registry: &Registry, arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
+    let defaults = registry.defaults();
+    let now = sys::wall_clock();
+    let point = |labels: &[&str], value: Value| Point {
+        defaults: defaults.clone(),
+        values: LabelKey::of(labels.iter().copied()),
+        process: String::new(),
+        value,
+        created_at: now,
+    };
+    let count = |int: u64| Value::Counter(Count { int, float: 0.0 });
+    let gauge = Kind::Gauge(Aggregation::Last);
+    let dropped = dropped(records);
+    vec![
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_dropped_samples_total",
+                "Samples that were not counted, by reason",
+                Kind::Counter,
+                &["reason"],
+            ),
+            Reason::ALL
+                .iter()
+                .map(|reason| point(&[reason.name()], count(dropped[*reason as usize])))
+                .collect(),
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_cut_label_values_total",
+                "Label values that were cut because they were too long",
+                Kind::Counter,
+                &[],
+            ),
+            vec![point(&[], count(dropped[CUT_LABELS]))],
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_series",
+                "Series in use, by metric",
+                gauge,
+                &["metric"],
+            ),
+            counted
+                .iter()
+                .filter(|family| !family.superseded)
+                .map(|family| point(&[&family.descriptor.name], Value::Gauge(family.len() as f64)))
+                .collect(),
+        ),
+        Family::owned(
+            descriptor("tasker_telemetry_arena_bytes", "Size of the shared arena", gauge, &[]),
+            vec![point(&[], Value::Gauge(arena.map.length() as f64))],
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_processes",
+                "Live processes that share the arena",
+                gauge,
+                &[],
+            ),
+            vec![point(
+                &[],
+                Value::Gauge(process::living(records.map, Some(records.member)).count() as f64),
+            )],
+        ),
+    ]
+}
+
+fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
+    let per_process = Kind::Gauge(Aggregation::PerProcess);
+    let mut families = [
+        (
+            "process_resident_memory_bytes",
+            "Resident memory of each process",
+            per_process,
+        ),
+        (
+            "process_cpu_seconds_total",
+            "User and system CPU time of each process",
+            Kind::Counter,
+        ),
+        ("process_threads", "Threads of each process", per_process),
+        (
+            "ruby_gc_runs_total",
+            "Garbage collections of each process",
+            Kind::Counter,
+        ),
+        (
+            "ruby_gc_duration_seconds_total",
+            "Time that each process spent in garbage collection",
+            Kind::Counter,
+        ),
+    ]
+    .map(|(name, help, kind)| (descriptor(name, help, kind, &[]), Vec::new()));
+
+    let namespace = sys::pid_namespace();
+    for slot in process::living(&arena.map, Some(records.member)) {
+        let pid = slot.pid().load(Ordering::Relaxed) as u32;
+        let owner = Owner {
+            incarnation: slot.incarnation().load(Ordering::SeqCst),
+            slot: slot.index,
+            pid,
+        };
+        let mut defaults = Vec::new();
+        if let Some(preset) =
+            Node::at(records.map, slot.preset().load(Ordering::Relaxed) as u32).filter(|node| node.offset != 0)
+        {
+            preset.read_key(&mut defaults);
+        }
+        let point = |value| Point {
+            defaults: LabelKey::packed(defaults.clone()),
+            values: LabelKey::new(),
+            process: owner.label(),
+            value,
+            created_at: sys::wall_clock(),
+        };
+        let seconds = |float: f64| Value::Counter(Count { int: 0, float });
+        // Another namespace's pids mean other processes here.
+        let same_namespace = slot.namespace().load(Ordering::Relaxed) == namespace;
+        let stat = Some(pid).filter(|_| same_namespace).and_then(Stat::read);
+        if let Some(stat) = stat.filter(|stat| stat.started == slot.started().load(Ordering::Relaxed)) {
+            families[0]
+                .1
+                .push(point(Value::Gauge((stat.resident_pages * procfs::page_size()) as f64)));
+            families[1].1.push(point(seconds(
+                stat.cpu_ticks as f64 / procfs::ticks_per_second() as f64,
+            )));
+            families[2].1.push(point(Value::Gauge(stat.threads as f64)));
+        }
+        let runs = slot.gc_runs().load(Ordering::Relaxed);
+        families[3]
+            .1
+            .push(point(Value::Counter(Count { int: runs, float: 0.0 })));
+        families[4]
+            .1
+            .push(point(seconds(slot.gc_nanos().load(Ordering::Relaxed) as f64 / 1e9)));
+    }
+    families
+        .into_iter()
+        .map(|(descriptor, points)| Family::owned(descriptor, points))
+        .collect()
+}

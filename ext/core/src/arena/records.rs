@@ -1,0 +1,458 @@
+//! Finding, registering and removing records, without a lock.
+//!
+//! Records hang in chains by hash. A chain only ever grows at its head; a record that is out of use stays where it is
+//! and is filled anew with another key of the same chain. So a walker never trips, whatever others are doing, and
+//! churn for ever is bounded by the most that each chain ever held at once.
+//!
+//! Two processes that register one key at once must end with one record. Each publishes its own as `PENDING` and then
+//! *settles*: it walks the chain, and if nobody's record of that key is `LIVE`, frees every pending one but the first
+//! born, and makes that one `LIVE`. Anybody may do any of these steps for anybody, so a process that is stopped or
+//! killed between them holds nobody up; and whoever comes later finds either the winner or a pending record that it
+//! must settle first, so there is never a second winner.
+
+use super::layout::{Header, BUCKETS, BUCKETS_AT, UNIT};
+use super::map::Mapping;
+use super::node::{Identity, Node, Offset, RecordKind, State, Word};
+use super::process::{self, Member};
+use super::{fail, sys};
+use std::sync::atomic::{fence, AtomicU64, Ordering};
+
+/// Cells of a metric's record.
+pub(super) struct MetricCells;
+
+impl MetricCells {
+    /// Number of the last declaration: the greatest of a name is exported.
+    pub const DECLARED: usize = 0;
+    /// Series in use, the one for overflow excepted.
+    pub const SERIES: usize = 1;
+    /// Integer total of series that were removed and reused.
+    pub const REMOVED_INT: usize = 2;
+    /// Float total of series that were removed and reused, as bits.
+    pub const REMOVED_FLOAT: usize = 3;
+    pub const COUNT: usize = 4;
+}
+
+/// A record that this process may use until it releases it, and the word that it has while it is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub offset: Offset,
+    pub word: Word,
+}
+
+/// Why nothing was registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The metric has as many series as it may have.
+    Cap,
+    /// The arena cannot grow: the disk is full.
+    Full,
+    /// The arena is damaged.
+    Damaged,
+}
+
+/// Ends loops that only a damaged file or endless interference could keep going.
+const ATTEMPTS: usize = 1000;
+
+/// The log of one arena, as one process works on it.
+#[derive(Clone, Copy)]
+pub(super) struct Records<'a> {
+    pub map: &'a Mapping,
+    pub member: Member,
+    /// When this process last looked for dead ones, on the boot clock.
+    pub buried_at: &'a AtomicU64,
+}
+
+impl<'a> Records<'a> {
+    pub fn header(&self) -> Option<Header<'a>> {
+        Header::of(self.map)
+    }
+
+    /// Records whose hash falls into `bucket`.
+    pub fn chain(&self, bucket: u64) -> impl Iterator<Item = Node<'a>> {
+        let map = self.map;
+        let mut next = map
+            .half(BUCKETS_AT + 4 * (bucket % BUCKETS))
+            .map_or(0, |head| head.load(Ordering::SeqCst));
+        // No chain is longer than the file has room for: a damaged link cannot make a walk endless.
+        let mut left = map.length() / UNIT;
+        std::iter::from_fn(move || {
+            if next == 0 || left == 0 {
+                return None;
+            }
+            left -= 1;
+            let node = Node::at(map, next)?;
+            next = node.next();
+            Some(node)
+        })
+    }
+
+    /// Every record.
+    pub fn all(&self) -> impl Iterator<Item = Node<'a>> {
+        let records = *self;
+        (0..BUCKETS).flat_map(move |bucket| records.chain(bucket))
+    }
+
+    /// Says that records born until now may be held from here on, and answers their last number.
+    pub fn know(&self) -> u64 {
+        let births = self.header().map_or(0, |header| header.births().load(Ordering::SeqCst));
+        if let Some(slot) = process::slot(self.map, self.member.slot) {
+            slot.known().fetch_max(births, Ordering::SeqCst);
+        }
+        births
+    }
+
+    /// The record of `identity`, if it is in use.
+    pub fn find(&self, identity: &Identity<'_>) -> Option<Held> {
+        let hash = identity.hash();
+        for _ in 0..ATTEMPTS {
+            let known = self.know();
+            let found = self.matching(identity, hash).find(|(_, word)| word.in_use());
+            let (node, word) = found?;
+            // A record born after `know` could be reused before this process is seen to hold it.
+            if word.sequence() <= known {
+                return Some(Held {
+                    offset: node.offset,
+                    word: word.with(State::Live),
+                });
+            }
+        }
+        None
+    }
+
+    /// Records of `identity` in any state in which they are filled, each with the word it was read under.
+    fn matching<'b>(&self, identity: &'b Identity<'b>, hash: u64) -> impl Iterator<Item = (Node<'a>, Word)> + 'b
+    where
+        'a: 'b,
+    {
+        self.chain(hash).filter_map(move |node| {
+            let word = node.word();
+            let filled = matches!(word.state(), Some(State::Pending | State::Live | State::Expiring));
+            if !filled || !node.is(identity, hash) {
+                return None;
+            }
+            fence(Ordering::Acquire);
+            (node.word() == word).then_some((node, word))
+        })
+    }
+
+    /// The record of `identity`, registered with `cells` if there is none. `quota`: the cell that counts such records
+    /// and how many there may be. The answer tells whether the record is new.
+    pub fn obtain(
+        &self,
+        identity: &Identity<'_>,
+        cells: &[u64],
+        quota: Option<(&AtomicU64, u64)>,
+    ) -> Result<(Held, bool), Refused> {
+        let hash = identity.hash();
+        let mut mine: Option<Held> = None;
+        let mut counted = false;
+        let refuse = |counted: bool| {
+            if let (true, Some((count, _))) = (counted, quota) {
+                count.fetch_sub(1, Ordering::SeqCst);
+            }
+        };
+        for _ in 0..ATTEMPTS {
+            if let Some(held) = self.find(identity) {
+                let new = mine == Some(held);
+                if !new {
+                    refuse(counted);
+                }
+                return Ok((held, new));
+            }
+            if self.matching(identity, hash).next().is_some() {
+                self.settle(identity, hash);
+                continue;
+            }
+            if let (false, Some((count, most))) = (counted, quota) {
+                if count.fetch_add(1, Ordering::SeqCst) >= most {
+                    count.fetch_sub(1, Ordering::SeqCst);
+                    return Err(Refused::Cap);
+                }
+                counted = true;
+            }
+            fail::point("register:scanned");
+            match self.publish(identity, hash, cells) {
+                Ok(held) => mine = Some(held),
+                Err(refused) => {
+                    refuse(counted);
+                    return Err(refused);
+                }
+            }
+            self.settle(identity, hash);
+            fail::point("register:live");
+        }
+        refuse(counted);
+        Err(Refused::Damaged)
+    }
+
+    /// Fills a record and shows it as `PENDING`.
+    fn publish(&self, identity: &Identity<'_>, hash: u64, cells: &[u64]) -> Result<Held, Refused> {
+        let header = self.header().ok_or(Refused::Damaged)?;
+        let size = Node::size_for(identity.key, cells.len());
+        let claimed = self.claim(hash, size);
+        let node = match claimed {
+            Some(node) => node,
+            None => {
+                let start = header.reserve(size).map_err(|_| Refused::Full)?;
+                fail::point("register:reserved");
+                let offset = Offset::try_from(start / UNIT).map_err(|_| Refused::Full)?;
+                let node = Node::at(self.map, offset).ok_or(Refused::Damaged)?;
+                node.set_size(size);
+                node
+            }
+        };
+        let birth = header.next_birth();
+        node.fill(identity, hash, birth, sys::wall_clock(), cells);
+        fail::point("register:filled");
+        let pending = Word::new(State::Pending, birth);
+        node.word_cell().store(pending.0, Ordering::SeqCst);
+        if claimed.is_none() {
+            self.link(&node, hash)?;
+        }
+        fail::point("register:pending");
+        Ok(Held {
+            offset: node.offset,
+            word: pending.with(State::Live),
+        })
+    }
+
+    fn link(&self, node: &Node<'_>, hash: u64) -> Result<(), Refused> {
+        let head = self
+            .map
+            .half(BUCKETS_AT + 4 * (hash % BUCKETS))
+            .ok_or(Refused::Damaged)?;
+        let mut first = head.load(Ordering::SeqCst);
+        loop {
+            node.set_next(first);
+            match head.compare_exchange_weak(first, node.offset, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return Ok(()),
+                Err(moved) => first = moved,
+            }
+        }
+    }
+
+    /// Brings the records of one key to the state in which one is `LIVE` or none is left.
+    fn settle(&self, identity: &Identity<'_>, hash: u64) {
+        for _ in 0..ATTEMPTS {
+            let mut pending: Vec<(Node<'_>, Word)> = Vec::new();
+            let mut live = false;
+            for (node, word) in self.matching(identity, hash) {
+                if word.in_use() {
+                    live = true;
+                } else {
+                    pending.push((node, word));
+                }
+            }
+            pending.sort_by_key(|(_, word)| word.sequence());
+            let losers = if live {
+                &pending[..]
+            } else {
+                pending.get(1..).unwrap_or(&[])
+            };
+            if !losers
+                .iter()
+                .all(|(node, word)| node.advance(*word, word.with(State::Free)))
+            {
+                continue;
+            }
+            match pending.first() {
+                Some((node, word)) if !live => {
+                    if node.advance(*word, word.with(State::Live)) {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Takes a record of the chain of `hash` that nobody uses and that has room for `size` bytes.
+    fn claim(&self, hash: u64, size: u64) -> Option<Node<'a>> {
+        let claimed = Word::new(State::Claimed, self.member.incarnation);
+        let mut blocked = false;
+        for round in 0..2 {
+            if round == 1 && !(blocked && self.bury()) {
+                return None;
+            }
+            for node in self.chain(hash) {
+                let word = node.word();
+                let free = match word.state() {
+                    _ if node.size() < size => false,
+                    Some(State::Free) => true,
+                    Some(State::Claimed) => {
+                        let free = !process::is_listed(self.map, word.sequence());
+                        blocked |= !free;
+                        free
+                    }
+                    Some(State::Removing) => {
+                        self.number(&node, word);
+                        false
+                    }
+                    Some(State::Removed) => {
+                        let free = process::nobody_holds(self.map, node.birth(), word.sequence());
+                        blocked |= !free;
+                        free
+                    }
+                    _ => false,
+                };
+                if free && node.advance(word, claimed) {
+                    if word.state() == Some(State::Removed) {
+                        self.keep_total(&node);
+                    }
+                    fail::point("register:claimed");
+                    return Some(node);
+                }
+            }
+        }
+        None
+    }
+
+    /// Frees the slots of the dead, at most ten times a second; `true` when it did.
+    pub fn bury(&self) -> bool {
+        const INTERVAL: u64 = 100_000_000;
+        let (now, last) = (sys::boot_clock(), self.buried_at.load(Ordering::Relaxed));
+        let due = now.saturating_sub(last) >= INTERVAL
+            && self
+                .buried_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if due {
+            process::bury(self.map, Some(self.member));
+        }
+        due
+    }
+
+    /// Adds what a removed series had counted to its metric's removed total, so that every increment stays somewhere.
+    fn keep_total(&self, node: &Node<'_>) {
+        let Some(metric) = Node::at(self.map, node.metric()) else {
+            return;
+        };
+        let cells = node.cells();
+        if node.kind() != Some(RecordKind::Series) || metric.kind() != Some(RecordKind::Metric) || node.source() != 0 {
+            return;
+        }
+        let (int, float) = super::cells::total(cells);
+        if let Some(removed) = metric.cells().get(MetricCells::REMOVED_INT) {
+            removed.fetch_add(int, Ordering::Relaxed);
+        }
+        if let Some(removed) = metric.cells().get(MetricCells::REMOVED_FLOAT) {
+            super::cells::add_float(removed, float);
+        }
+    }
+
+    /// Takes a record out of use; `false` when it is already.
+    pub fn remove(&self, held: Held) -> bool {
+        let Some(node) = Node::at(self.map, held.offset) else {
+            return false;
+        };
+        let removing = held.word.with(State::Removing);
+        // An add may turn `EXPIRING` into `LIVE` between two tries.
+        while held.word.with(State::Live) == node.word() || held.word.with(State::Expiring) == node.word() {
+            for state in [State::Live, State::Expiring] {
+                if node.advance(held.word.with(state), removing) {
+                    fail::point("remove:removing");
+                    self.uncount(&node);
+                    self.number(&node, removing);
+                    fail::point("remove:removed");
+                    self.remove_folded(&node);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Removes a record that nothing has been written to since `touched` was last cleared. A write that comes while
+    /// it is being removed keeps it in use.
+    pub fn expire(&self, held: Held) -> bool {
+        let Some(node) = Node::at(self.map, held.offset) else {
+            return false;
+        };
+        let (live, expiring) = (held.word.with(State::Live), held.word.with(State::Expiring));
+        let before = super::cells::fingerprint(node.cells());
+        if node.touched().load(Ordering::SeqCst) != 0 || !node.advance(live, expiring) {
+            return false;
+        }
+        // A write either sees `EXPIRING` when it looks again, or its value is seen here.
+        let after = super::cells::fingerprint(node.cells());
+        if before != after || node.touched().load(Ordering::SeqCst) != 0 {
+            node.advance(expiring, live);
+            return false;
+        }
+        let removing = held.word.with(State::Removing);
+        if !node.advance(expiring, removing) {
+            return false;
+        }
+        self.uncount(&node);
+        self.number(&node, removing);
+        self.remove_folded(&node);
+        true
+    }
+
+    fn uncount(&self, node: &Node<'_>) {
+        if node.kind() != Some(RecordKind::Series) || node.source() != 0 {
+            return;
+        }
+        if let Some(count) =
+            Node::at(self.map, node.metric()).and_then(|metric| metric.cells().get(MetricCells::SERIES))
+        {
+            let _ = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
+        }
+    }
+
+    /// Numbers a removal, after the record is out of use: who releases removals up to a number has seen them all.
+    fn number(&self, node: &Node<'_>, removing: Word) {
+        if let Some(header) = self.header() {
+            let removal = header.removals().fetch_add(1, Ordering::SeqCst) + 1;
+            node.advance(removing, Word::new(State::Removed, removal));
+        }
+    }
+
+    fn remove_folded(&self, node: &Node<'_>) {
+        for part in self.folded(node) {
+            self.remove(Held {
+                offset: part.offset,
+                word: part.word(),
+            });
+        }
+    }
+
+    /// What was counted into the series of `node` in arenas that were folded into this one.
+    pub fn folded(&self, node: &Node<'_>) -> Vec<Node<'a>> {
+        let Some(header) = self.header() else { return Vec::new() };
+        if node.kind() != Some(RecordKind::Series) || node.source() != 0 || header.sources().next().is_none() {
+            return Vec::new();
+        }
+        let key = node.key();
+        let (metric, preset) = (node.metric(), node.preset());
+        let part = |source| Identity {
+            kind: RecordKind::Series,
+            metric,
+            preset,
+            source,
+            key: &key,
+        };
+        header
+            .sources()
+            .filter_map(|source| Node::at(self.map, self.find(&part(source))?.offset))
+            .collect()
+    }
+
+    /// Settles a record that its process left `PENDING`.
+    pub fn settle_abandoned(&self, node: &Node<'_>) {
+        let word = node.word();
+        let Some(kind) = node.kind() else { return };
+        let key = node.key();
+        let identity = Identity {
+            kind,
+            metric: node.metric(),
+            preset: node.preset(),
+            source: node.source(),
+            key: &key,
+        };
+        fence(Ordering::Acquire);
+        if word.state() == Some(State::Pending) && node.word() == word {
+            self.settle(&identity, identity.hash());
+        }
+    }
+}

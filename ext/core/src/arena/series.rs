@@ -1,0 +1,280 @@
+//! One series as this process writes it: a private handle on a shared record.
+
+use super::cells::{self, COUNTER_FLOAT, COUNTER_INT, HISTOGRAM_BUCKETS, HISTOGRAM_SUM};
+use super::instrument::Metric;
+use super::node::{Node, State, Word, CELLS_AT, TOUCHED_AT};
+use super::records::Held;
+use super::rejection::Rejection;
+use super::{fork, map::Mapping};
+use crate::snapshot::Value;
+use std::fmt;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// A metric bound to one set of label values. Writing to it allocates nothing and looks nothing up.
+///
+/// It stays good whatever happens to the record behind it: after a fork, a removal or the replacement of the arena
+/// the next write finds or registers a record anew.
+pub struct Series {
+    /// Start of the record, null while the series has none.
+    record: AtomicPtr<u8>,
+    /// The word that the record has while it is in use. Unique in its arena, so a record that went to other labels
+    /// can never pass for this one.
+    word: AtomicU64,
+    /// Fork generation in which the record was taken hold of.
+    generation: AtomicU32,
+    metric: Arc<Metric>,
+    pub(super) hash: u64,
+    pub(super) key: Box<[u8]>,
+}
+
+impl fmt::Debug for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Series")
+            .field("metric", &self.metric.descriptor().name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The cells of a record that was in use when it was looked at.
+struct Writable<'a> {
+    record: *mut u8,
+    series: &'a Series,
+    word: Word,
+}
+
+impl Writable<'_> {
+    #[inline(always)]
+    fn cell(&self, index: usize) -> &AtomicU64 {
+        // SAFETY: the record has a cell for every one that its metric's kind writes (checked when it was taken hold
+        // of), it is mapped while a series points to it, and cells are only accessed atomically.
+        unsafe { &*self.record.add(CELLS_AT as usize + 8 * index).cast::<AtomicU64>() }
+    }
+
+    #[inline(always)]
+    fn touch(&self) {
+        // SAFETY: as for `cell`.
+        let touched = unsafe { &*self.record.add(TOUCHED_AT as usize).cast::<AtomicU32>() };
+        if touched.load(Ordering::Relaxed) == 0 {
+            touched.store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Looks again after a write: `true` when the record was in use all along, or is again. Otherwise the write went
+    /// to a record that had been removed, and is to be undone and done again elsewhere.
+    #[inline(always)]
+    fn stands(&self) -> bool {
+        // SAFETY: as for `cell`.
+        let word = unsafe { &*self.record.cast::<AtomicU64>() };
+        word.load(Ordering::SeqCst) == self.word.0 || self.revive(word)
+    }
+
+    #[cold]
+    fn revive(&self, word: &AtomicU64) -> bool {
+        let expiring = self.word.with(State::Expiring);
+        let now = word.compare_exchange(expiring.0, self.word.0, Ordering::SeqCst, Ordering::SeqCst);
+        if now.is_ok() || now == Err(self.word.0) {
+            return true;
+        }
+        self.series.detach();
+        false
+    }
+}
+
+impl Series {
+    pub(super) fn new(metric: Arc<Metric>, hash: u64, key: &[u8]) -> Self {
+        Self {
+            record: AtomicPtr::new(std::ptr::null_mut()),
+            word: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            metric,
+            hash,
+            key: key.into(),
+        }
+    }
+
+    /// The metric that the series belongs to.
+    #[must_use]
+    pub fn metric(&self) -> &Arc<Metric> {
+        &self.metric
+    }
+
+    /// The packed values of the declared labels (see [`crate::metric::LabelKey`]).
+    #[must_use]
+    pub fn labels(&self) -> &[u8] {
+        &self.key
+    }
+
+    #[inline(always)]
+    fn writable(&self) -> Option<Writable<'_>> {
+        let record = self.record.load(Ordering::Acquire);
+        if record.is_null() || self.generation.load(Ordering::Relaxed) != fork::generation() {
+            return None;
+        }
+        let word = Word(self.word.load(Ordering::Relaxed));
+        // SAFETY: a record's first word; mapped while a series points to it.
+        let current = unsafe { &*record.cast::<AtomicU64>() };
+        (current.load(Ordering::Acquire) == word.0).then_some(Writable {
+            record,
+            series: self,
+            word,
+        })
+    }
+
+    #[inline(always)]
+    pub(super) fn try_increment_int(&self, by: u64) -> bool {
+        let Some(to) = self.writable() else { return false };
+        to.touch();
+        to.cell(COUNTER_INT).fetch_add(by, Ordering::SeqCst);
+        let stands = to.stands();
+        if !stands {
+            to.cell(COUNTER_INT).fetch_sub(by, Ordering::SeqCst);
+        }
+        stands
+    }
+
+    pub(super) fn try_increment_float(&self, by: f64) -> bool {
+        let Some(to) = self.writable() else { return false };
+        to.touch();
+        cells::add_float(to.cell(COUNTER_FLOAT), by);
+        let stands = to.stands();
+        if !stands {
+            cells::add_float(to.cell(COUNTER_FLOAT), -by);
+        }
+        stands
+    }
+
+    #[inline(always)]
+    pub(super) fn try_set(&self, bits: u64) -> bool {
+        let Some(to) = self.writable() else { return false };
+        to.touch();
+        to.cell(0).swap(bits, Ordering::SeqCst);
+        to.stands()
+    }
+
+    pub(super) fn try_adjust(&self, by: f64) -> bool {
+        let Some(to) = self.writable() else { return false };
+        to.touch();
+        cells::add_float(to.cell(0), by);
+        to.stands()
+    }
+
+    #[inline(always)]
+    pub(super) fn try_observe(&self, bucket: usize, value: f64) -> bool {
+        let Some(to) = self.writable() else { return false };
+        to.touch();
+        to.cell(HISTOGRAM_BUCKETS + bucket).fetch_add(1, Ordering::SeqCst);
+        cells::add_float(to.cell(HISTOGRAM_SUM), value);
+        let stands = to.stands();
+        if !stands {
+            to.cell(HISTOGRAM_BUCKETS + bucket).fetch_sub(1, Ordering::SeqCst);
+            cells::add_float(to.cell(HISTOGRAM_SUM), -value);
+        }
+        stands
+    }
+
+    /// Adds to a counter.
+    #[inline]
+    pub fn increment_int(self: &Arc<Self>, by: u64) {
+        if !self.try_increment_int(by) {
+            self.metric.write_anew(self, |series| series.try_increment_int(by));
+        }
+    }
+
+    /// Adds to a counter or gauge.
+    ///
+    /// # Errors
+    /// [`Rejection::Value`] for what is not finite, and for a negative amount on a counter; already counted.
+    pub fn increment(self: &Arc<Self>, by: f64) -> Result<(), Rejection> {
+        self.metric.check_increment(by)?;
+        self.metric.write(self, self.metric.adding(by));
+        Ok(())
+    }
+
+    /// Sets a gauge.
+    ///
+    /// # Errors
+    /// [`Rejection::Value`] for NaN; already counted.
+    #[inline]
+    pub fn set(self: &Arc<Self>, to: f64) -> Result<(), Rejection> {
+        self.metric.check_set(to)?;
+        self.metric.write(self, move |series| series.try_set(to.to_bits()));
+        Ok(())
+    }
+
+    /// Counts an observation into a histogram.
+    ///
+    /// # Errors
+    /// [`Rejection::Value`] for what is not finite; already counted.
+    #[inline]
+    pub fn observe(self: &Arc<Self>, value: f64) -> Result<(), Rejection> {
+        let bucket = self.metric.check_observation(value)?;
+        self.metric.write(self, move |series| series.try_observe(bucket, value));
+        Ok(())
+    }
+
+    /// The value that all processes have made, `None` when nothing was ever recorded. Creates nothing.
+    #[must_use]
+    pub fn value(&self) -> Option<Value> {
+        self.metric.value(&self.key)
+    }
+
+    /// Removes the series, in all processes. `false` when there was none.
+    pub fn remove(&self) -> bool {
+        self.metric.remove(&self.key)
+    }
+
+    /// Points the series to a record that this process holds.
+    pub(super) fn point_to(&self, map: &Mapping, held: Held, cells: usize) -> bool {
+        let Some(node) = Node::at(map, held.offset) else {
+            return false;
+        };
+        if node.cells().len() != cells {
+            return false;
+        }
+        self.word.store(held.word.0, Ordering::Relaxed);
+        self.generation.store(fork::generation(), Ordering::Relaxed);
+        self.record.store(
+            std::ptr::from_ref(node.word_cell()).cast_mut().cast(),
+            Ordering::Release,
+        );
+        true
+    }
+
+    /// Lets go of the record.
+    pub(super) fn detach(&self) {
+        self.record.store(std::ptr::null_mut(), Ordering::Release);
+    }
+
+    /// Whether the series points to a record, in use or not.
+    pub(super) fn is_attached(&self) -> bool {
+        !self.record.load(Ordering::Acquire).is_null()
+    }
+
+    /// Whether the record is still in use. To be asked only of a process that has a slot.
+    pub(super) fn is_current(&self) -> bool {
+        let record = self.record.load(Ordering::Acquire);
+        if record.is_null() {
+            return false;
+        }
+        let word = Word(self.word.load(Ordering::Relaxed));
+        // SAFETY: a record's first word; mapped while a series points to it.
+        let current = unsafe { &*record.cast::<AtomicU64>() }.load(Ordering::SeqCst);
+        current == word.0 || current == word.with(State::Expiring).0
+    }
+
+    /// Takes hold, in a forked child, of the record that the parent pointed to, if it is still in use.
+    pub(super) fn inherit(&self) -> bool {
+        let inherited = self.is_current();
+        if inherited {
+            self.generation.store(fork::generation(), Ordering::Relaxed);
+        }
+        inherited
+    }
+
+    /// The gauge value in the record, if the series points to one. For carrying it to another arena.
+    pub(super) fn gauge_bits(&self) -> Option<u64> {
+        let to = self.writable()?;
+        Some(to.cell(0).load(Ordering::SeqCst))
+    }
+}

@@ -1,0 +1,215 @@
+//! One arena as this process has it mapped.
+
+use super::layout::Header;
+use super::place::{self, Inode, OpenError, Opened};
+use super::process::{self, Member};
+use super::records::Records;
+use super::{fork, map::Mapping};
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// Every arena that this process has mapped. Record locks belong to the process, and closing *any* descriptor of a
+/// file drops them all: so no file is ever opened twice.
+static MAPPED: Mutex<Vec<(Inode, Weak<Arena>)>> = Mutex::new(Vec::new());
+
+/// A mapped arena and this process's part in it.
+pub(super) struct Arena {
+    pub map: Mapping,
+    pub path: Option<PathBuf>,
+    pub inode: Inode,
+    slot: AtomicU32,
+    incarnation: AtomicU64,
+    /// Fork generation in which the slot was taken; 0: none.
+    attached: AtomicU32,
+    attaching: Mutex<()>,
+    buried_at: AtomicU64,
+    pins: AtomicU64,
+}
+
+/// What opening an arena brought to light.
+#[derive(Default)]
+pub(super) struct Found {
+    pub notices: Vec<String>,
+    pub strays: Vec<Arc<Arena>>,
+}
+
+/// Hash of what a file belongs to: releases of one application share it.
+pub(super) fn application(service: &str, environment: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(format!("{service}\0{environment}").as_bytes())
+}
+
+impl Arena {
+    /// The arena at `path`, made if there is none.
+    pub fn open(path: &Path, application: u64) -> Result<(Arc<Self>, Found), OpenError> {
+        let mut mapped = MAPPED.lock();
+        mapped.retain(|(_, arena)| arena.strong_count() > 0);
+        if let Some(inode) = place::inode_at(path) {
+            let known = mapped
+                .iter()
+                .find(|(other, _)| *other == inode)
+                .and_then(|(_, arena)| arena.upgrade());
+            if let Some(arena) = known.filter(|arena| arena.belongs_to(application)) {
+                return Ok((arena, Found::default()));
+            }
+        }
+        let opened = place::open(path, application)?;
+        let notices = opened.notices.clone();
+        let strays: Vec<_> = opened
+            .strays
+            .iter()
+            .filter_map(|stray| place::open_stray(stray, application))
+            .map(|stray| Arc::new(Self::new(stray, None)))
+            .collect();
+        let arena = Arc::new(Self::new(opened, Some(path.to_owned())));
+        for arena in strays.iter().chain([&arena]) {
+            mapped.push((arena.inode, Arc::downgrade(arena)));
+        }
+        Ok((arena, Found { notices, strays }))
+    }
+
+    /// An arena that only this process and its forks share.
+    pub fn in_memory(application: u64) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self::new(place::memory(application)?, None)))
+    }
+
+    fn new(opened: Opened, path: Option<PathBuf>) -> Self {
+        Self {
+            map: opened.map,
+            path,
+            inode: opened.inode,
+            slot: AtomicU32::new(0),
+            incarnation: AtomicU64::new(0),
+            attached: AtomicU32::new(0),
+            attaching: Mutex::new(()),
+            buried_at: AtomicU64::new(0),
+            pins: AtomicU64::new(0),
+        }
+    }
+
+    fn belongs_to(&self, application: u64) -> bool {
+        Header::of(&self.map).is_some_and(|header| header.verify(application).is_ok())
+    }
+
+    /// Whether another file, or none, stands at the arena's path.
+    pub fn is_displaced(&self) -> bool {
+        self.path
+            .as_deref()
+            .is_some_and(|path| place::inode_at(path) != Some(self.inode))
+    }
+
+    /// Makes sure that this process, not an ancestor, has a slot; `true` when it took one.
+    pub fn attach(&self) -> io::Result<bool> {
+        if self.attached.load(Ordering::Acquire) == fork::generation() {
+            return Ok(false);
+        }
+        let _attaching = self.attaching.lock();
+        if self.attached.load(Ordering::Acquire) == fork::generation() {
+            return Ok(false);
+        }
+        let header = Header::of(&self.map).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let member = process::attach(&self.map, &header)?;
+        self.slot.store(member.slot, Ordering::Relaxed);
+        self.incarnation.store(member.incarnation, Ordering::Relaxed);
+        self.pins.store(0, Ordering::Relaxed);
+        self.attached.store(fork::generation(), Ordering::Release);
+        Ok(true)
+    }
+
+    /// Gives this process's slot back: it counts into another arena from now on.
+    pub fn leave(&self) {
+        if let Some(member) = self.member() {
+            self.attached.store(0, Ordering::Release);
+            process::detach(&self.map, member);
+        }
+    }
+
+    /// This process's slot, if it has one.
+    pub fn member(&self) -> Option<Member> {
+        (self.attached.load(Ordering::Acquire) == fork::generation()).then(|| Member {
+            slot: self.slot.load(Ordering::Relaxed),
+            incarnation: self.incarnation.load(Ordering::Relaxed),
+        })
+    }
+
+    /// The log, as this process may work on it.
+    pub fn records(&self) -> Option<Records<'_>> {
+        Some(Records {
+            map: &self.map,
+            member: self.member()?,
+            buried_at: &self.buried_at,
+        })
+    }
+
+    /// The log, for reading what is not held.
+    pub fn foreign_records(&self) -> Records<'_> {
+        let nobody = Member {
+            slot: u32::MAX,
+            incarnation: 0,
+        };
+        Records {
+            map: &self.map,
+            member: nobody,
+            buried_at: &self.buried_at,
+        }
+    }
+
+    /// Hex of the arena's unique id.
+    pub fn epoch(&self) -> String {
+        let epoch = Header::of(&self.map).map_or([0; 16], |header| header.epoch());
+        epoch.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Keeps what is in use now from being reused until the pin is dropped.
+    pub fn pin(self: &Arc<Self>) -> Pin {
+        let removals = Header::of(&self.map).map_or(0, |header| header.removals().load(Ordering::SeqCst));
+        // Count in the low 16 bits; above it the removals at which the first of them began.
+        let _ = self.pins.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |pins| {
+            Some(if pins & 0xFFFF == 0 {
+                removals << 16 | 1
+            } else {
+                pins + 1
+            })
+        });
+        Pin {
+            arena: Arc::clone(self),
+            generation: fork::generation(),
+        }
+    }
+
+    /// Says that this process holds nothing that was removed up to `removals`, as far as no pin stands against it.
+    pub fn release(&self, removals: u64) {
+        let Some(slot) = self.member().and_then(|member| process::slot(&self.map, member.slot)) else {
+            return;
+        };
+        let pins = self.pins.load(Ordering::SeqCst);
+        let most = if pins & 0xFFFF == 0 {
+            removals
+        } else {
+            removals.min(pins >> 16)
+        };
+        slot.released().fetch_max(most, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// While it lives, its process keeps what was in use when it was made.
+pub(super) struct Pin {
+    pub arena: Arc<Arena>,
+    generation: u32,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if self.generation == fork::generation() {
+            self.arena.pins.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
