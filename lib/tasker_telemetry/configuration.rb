@@ -40,6 +40,7 @@ module TaskerTelemetry
 
     # Checks what only the whole can tell.
     #
+    # @api private
     # @raise [ConfigurationError]
     # @return [self]
     def validate!
@@ -47,6 +48,7 @@ module TaskerTelemetry
       self
     end
 
+    # @api private
     # @return [Hash] what the native side is told
     def to_native
       { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp }

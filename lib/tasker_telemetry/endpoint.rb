@@ -11,6 +11,7 @@ module TaskerTelemetry
   # Accept header asks. `config.endpoint` says who may read it.
   class Endpoint
     METHODS = %w[GET HEAD].freeze
+    private_constant :METHODS
 
     class << self
       # @param env [Hash] Rack's
@@ -37,6 +38,7 @@ module TaskerTelemetry
       @config = TaskerTelemetry.config
     end
 
+    # @api private
     # @return [Array] Rack's response
     def call
       started = Process.clock_gettime(Process::CLOCK_MONOTONIC)

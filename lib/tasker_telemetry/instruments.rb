@@ -22,6 +22,8 @@ module TaskerTelemetry
     #   @return [Array<Symbol>] in declared order
     # @!method unit
     #   @return [String, nil]
+
+    private_class_method :new
   end
 
   # A value that goes up and down. Made by {TaskerTelemetry.gauge}.
@@ -42,6 +44,16 @@ module TaskerTelemetry
     #   @return [Integer] how many series were removed
     # @!method aggregation
     #   @return [Symbol] :last, :sum, :min, :max or :per_process
+    # @!method name
+    #   @return [Symbol] as declared
+    # @!method help
+    #   @return [String]
+    # @!method label_names
+    #   @return [Array<Symbol>] in declared order
+    # @!method unit
+    #   @return [String, nil]
+
+    private_class_method :new
   end
 
   # Counts of observed values by size, and their sum. Made by {TaskerTelemetry.histogram}.
@@ -58,6 +70,16 @@ module TaskerTelemetry
     #   @return [Integer] how many series were removed
     # @!method buckets
     #   @return [Array<Float>] the upper bounds, infinity left out
+    # @!method name
+    #   @return [Symbol] as declared
+    # @!method help
+    #   @return [String]
+    # @!method label_names
+    #   @return [Array<Symbol>] in declared order
+    # @!method unit
+    #   @return [String, nil]
+
+    private_class_method :new
 
     # Observes how many seconds the block takes, also when it raises.
     #
@@ -72,16 +94,44 @@ module TaskerTelemetry
 
   # A {Counter} with its labels.
   class BoundCounter
-    # Answers to the methods of {Counter}, without labels; and to remove.
+    # @!method increment(by = 1)
+    #   @param by [Integer, Float] not negative
+    #   @return [nil]
+    # @!method value
+    #   @return [Integer, Float] 0 when nothing was recorded
+    # @!method remove
+    #   @return [Boolean] whether there was such a series
+
+    private_class_method :new
   end
 
   # A {Gauge} with its labels.
   class BoundGauge
-    # Answers to the methods of {Gauge}, without labels; and to remove.
+    # @!method set(to)
+    #   @return [nil]
+    # @!method increment(by = 1)
+    #   @return [nil]
+    # @!method decrement(by = 1)
+    #   @return [nil]
+    # @!method value
+    #   @return [Integer, Float] 0 when nothing was recorded
+    # @!method remove
+    #   @return [Boolean] whether there was such a series
+
+    private_class_method :new
   end
 
   # A {Histogram} with its labels.
   class BoundHistogram
+    # @!method observe(value)
+    #   @return [nil]
+    # @!method value
+    #   @return [Hash] count:, sum: and buckets: (cumulative counts by upper bound)
+    # @!method remove
+    #   @return [Boolean] whether there was such a series
+
+    private_class_method :new
+
     # Observes how many seconds the block takes, also when it raises.
     #
     # @return [Object] what the block returns

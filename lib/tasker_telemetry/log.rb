@@ -5,6 +5,8 @@ require "logger"
 module TaskerTelemetry
   # Words to the operator. Whatever the application's logger does (raise, be closed, need a lock that a trap handler
   # may not take), the caller goes on: everything said here is counted elsewhere as well.
+  #
+  # @api private
   module Log
     # Seconds between two lines about the same matter.
     INTERVAL = 60

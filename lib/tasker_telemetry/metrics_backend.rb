@@ -11,6 +11,7 @@ module TaskerTelemetry
     include Singleton
 
     SCOPES = %i[machine].freeze
+    private_constant :SCOPES
 
     def initialize
       @collectors = Collectors.new

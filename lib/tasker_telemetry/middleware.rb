@@ -17,11 +17,13 @@ module TaskerTelemetry
 
     # The instruments of one label set.
     Pair = Struct.new(:total, :duration) do
+      # @private
       def record(seconds)
         total.increment
         duration.observe(seconds)
       end
     end
+    private_constant :LABELS, :METHODS, :OTHER, :STATUSES, :UNKNOWN, :NONE, :Pair
 
     def initialize(app)
       @app = app

@@ -7,23 +7,28 @@ module TaskerTelemetry
   # Options that belong together. Setting one checks its value at once, so that the error points at the line that is
   # wrong; nil stands for the default. A frozen group has its defaults settled: it never changes under a reader.
   class Options
+    # @api private
     Option = Struct.new(:name, :type, :default, :secret, keyword_init: true)
 
     FILTERED = "[FILTERED]"
     # Long enough to recognize a value by, short enough for a log line.
     LONGEST_VALUE = 100
+    private_constant :FILTERED, :LONGEST_VALUE
 
     class << self
+      # @api private
       # @return [Hash{Symbol => Option}] the group's own options, in the order they were declared
       def options
         @options ||= {}
       end
 
+      # @api private
       # @return [Hash{Symbol => Class}] the groups below this one
       def groups
         @groups ||= {}
       end
 
+      # @api private
       # @return [Array<Symbol>] everything that can be written after the group's name and a dot
       def names
         options.keys + groups.keys
@@ -50,6 +55,7 @@ module TaskerTelemetry
       @groups = self.class.groups.to_h { |name, type| [name, type.new("#{path}.#{name}")] }
     end
 
+    # @api private
     def initialize_copy(original)
       super
       # Defaults that were settled for a frozen group are not the copy's own values: they may differ by now.

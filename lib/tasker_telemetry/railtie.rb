@@ -5,6 +5,8 @@ require "rails/railtie"
 module TaskerTelemetry
   # Makes the gem at home in a Rails application: requests and jobs are counted, `config.endpoint.path` is mounted, the
   # rake tasks are known.
+  #
+  # @api private
   class Railtie < ::Rails::Railtie
     # What is known by now (the application's name, its environment, its root) becomes the default, before anything is
     # counted; the application's own initializers decide over it.

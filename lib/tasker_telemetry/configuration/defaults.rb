@@ -6,6 +6,8 @@ module TaskerTelemetry
   class Configuration < Options
     # The values of options that nobody set. They are read when a configuration is settled, not when this file is
     # loaded: the gem may be required before the Rails application exists.
+    #
+    # @api private
     module Defaults
       module_function
 

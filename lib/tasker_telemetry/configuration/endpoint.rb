@@ -31,6 +31,7 @@ module TaskerTelemetry
       #   @return [#call, nil] is given the Rack env; a true value lets the request through
       option :authorize, Types::CALLABLE
 
+      # @api private
       # @raise [ConfigurationError] when half of a pair is missing
       def validate!
         given, missing = %i[username password].partition { |name| public_send(name) }
@@ -39,6 +40,7 @@ module TaskerTelemetry
         raise ConfigurationError, "#{@path}.#{given.first} needs #{@path}.#{missing.first} beside it"
       end
 
+      # @api private
       # @return [Array<Symbol>] the kinds of protection that are set
       def protections
         { token: token, basic: username, allow: allow, authorize: authorize }.compact.keys

@@ -32,6 +32,7 @@ module TaskerTelemetry
       #   @return [Float, nil] seconds after which a series that nobody writes is removed
       option :idle_expiry, Types::SECONDS
 
+      # @api private
       # @return [Hash] what the native side is told
       def to_native
         { place: arena, prefix: prefix, enabled: enabled, default_labels: default_labels, max_series: max_series,

@@ -6,6 +6,8 @@ module TaskerTelemetry
   class Options
     # What an option accepts: in words, for errors and for the reader of the code, and as a conversion that returns
     # the value to keep, or nil for one that cannot be used.
+    #
+    # @api private
     Type = Struct.new(:accepts, :conversion) do
       def convert(value)
         conversion.call(value)
@@ -13,6 +15,8 @@ module TaskerTelemetry
     end
 
     # The kinds of values that options take.
+    #
+    # @api private
     module Types
       LARGEST_COUNT = (2**32) - 1
 

@@ -10,6 +10,7 @@ module TaskerTelemetry
       desc "Writes an initializer that explains every option, each at its default"
       source_root File.expand_path("templates", __dir__)
 
+      # @api private
       def create_initializer
         copy_file "initializer.rb", "config/initializers/tasker_telemetry.rb"
       end
