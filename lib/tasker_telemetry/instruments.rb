@@ -23,6 +23,7 @@ module TaskerTelemetry
     # @!method unit
     #   @return [String, nil]
 
+    # Only a declaration makes one.
     private_class_method :new
   end
 
@@ -53,6 +54,7 @@ module TaskerTelemetry
     # @!method unit
     #   @return [String, nil]
 
+    # Only a declaration makes one.
     private_class_method :new
   end
 
@@ -79,6 +81,7 @@ module TaskerTelemetry
     # @!method unit
     #   @return [String, nil]
 
+    # Only a declaration makes one.
     private_class_method :new
 
     # Observes how many seconds the block takes, also when it raises.
@@ -102,6 +105,7 @@ module TaskerTelemetry
     # @!method remove
     #   @return [Boolean] whether there was such a series
 
+    # Only `with` makes one.
     private_class_method :new
   end
 
@@ -118,6 +122,7 @@ module TaskerTelemetry
     # @!method remove
     #   @return [Boolean] whether there was such a series
 
+    # Only `with` makes one.
     private_class_method :new
   end
 
@@ -130,6 +135,7 @@ module TaskerTelemetry
     # @!method remove
     #   @return [Boolean] whether there was such a series
 
+    # Only `with` makes one.
     private_class_method :new
 
     # Observes how many seconds the block takes, also when it raises.
