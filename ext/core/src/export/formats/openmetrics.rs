@@ -41,10 +41,14 @@ impl Format for OpenMetrics {
                 if count.as_f64().is_nan() || count.as_f64() < 0.0 {
                     return;
                 }
-                self.lines.sample(out, "_total", point);
+                let labels = self.lines.sample(out, "_total", point);
                 number::count(out, count);
                 out.push(b'\n');
-                self.created(out, point);
+                if point.created_at != 0 {
+                    self.lines.again(out, "_created", labels);
+                    number::seconds(out, point.created_at);
+                    out.push(b'\n');
+                }
             }
             Value::Gauge(value) => {
                 self.lines.sample(out, "", point);
@@ -61,23 +65,17 @@ impl Format for OpenMetrics {
                     number::float(out, histogram.sum);
                     out.push(b'\n');
                 }
-                self.created(out, point);
+                if point.created_at != 0 {
+                    self.lines.sample(out, "_created", point);
+                    number::seconds(out, point.created_at);
+                    out.push(b'\n');
+                }
             }
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"# EOF\n");
-    }
-}
-
-impl OpenMetrics {
-    fn created(&self, out: &mut Vec<u8>, point: &Point) {
-        if point.created_at != 0 {
-            self.lines.sample(out, "_created", point);
-            number::seconds(out, point.created_at);
-            out.push(b'\n');
-        }
     }
 }
 

@@ -3,24 +3,46 @@
 use super::number;
 use crate::metric::{Descriptor, LabelValues};
 use crate::snapshot::Point;
+use std::ops::Range;
 
 /// Appends `text` with backslashes and newlines escaped, and double quotes where `quotes` says so. Every other
 /// character stands for itself in both formats.
 #[inline]
 pub(super) fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
-    let is_special = |byte: u8| byte == b'\\' || byte == b'\n' || (byte == b'"' && quotes);
-    // Pieces of one size without an early exit become vector instructions; nearly all values need no more than this.
-    let any_special = |piece: &[u8]| piece.iter().fold(false, |any, byte| any | is_special(*byte));
-    let pieces = text.as_bytes().chunks_exact(8);
-    if !any_special(pieces.remainder()) && !pieces.into_iter().any(any_special) {
-        out.extend_from_slice(text.as_bytes());
-        return;
+    // Nearly all values need no escaping, and are short: eight bytes at a time, the last eight once more.
+    let bytes = text.as_bytes();
+    let plain = match bytes.last_chunk::<8>() {
+        Some(last) => !any_special(*last) && !bytes.chunks_exact(8).any(|word| word.try_into().is_ok_and(any_special)),
+        None => !bytes.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')),
+    };
+    if plain {
+        out.extend_from_slice(bytes);
+    } else {
+        escape_special(out, bytes, quotes);
     }
-    for byte in text.bytes() {
+}
+
+/// Whether a byte of `word` is a backslash, a newline or a quote.
+#[inline]
+fn any_special(word: [u8; 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_ne_bytes(word);
+    // The high bit of each byte that is `byte`; higher ones may be wrong, so this answers only whether there is any.
+    let has = |byte: u8| {
+        let zero = word ^ (ONES * u64::from(byte));
+        zero.wrapping_sub(ONES) & !zero
+    };
+    (has(b'\\') | has(b'\n') | has(b'"')) & (ONES << 7) != 0
+}
+
+#[cold]
+fn escape_special(out: &mut Vec<u8>, text: &[u8], quotes: bool) {
+    for byte in text {
         match byte {
             b'\n' => out.extend_from_slice(b"\\n"),
-            special if is_special(special) => out.extend_from_slice(&[b'\\', special]),
-            plain => out.push(plain),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'"' if quotes => out.extend_from_slice(b"\\\""),
+            plain => out.push(*plain),
         }
     }
 }
@@ -49,18 +71,28 @@ impl Lines {
         bounds(&mut self.bounds, descriptor, spell);
     }
 
-    /// Appends a sample of `point` up to the space before its value.
+    /// Appends a sample of `point` up to its value, and answers where in `out` its labels stand.
     #[inline]
-    pub(super) fn sample(&self, out: &mut Vec<u8>, suffix: &str, point: &Point) {
+    pub(super) fn sample(&self, out: &mut Vec<u8>, suffix: &str, point: &Point) -> Range<usize> {
         out.extend_from_slice(&self.name);
         out.extend_from_slice(suffix.as_bytes());
+        let start = out.len();
         out.push(b'{');
         if self.labels(out, point) {
             out.extend_from_slice(b"} ");
         } else {
-            out.pop();
+            out.truncate(start);
             out.push(b' ');
         }
+        start..out.len()
+    }
+
+    /// Appends another sample of the same point, whose `labels` stand where [`Self::sample`] said.
+    #[inline]
+    pub(super) fn again(&self, out: &mut Vec<u8>, suffix: &str, labels: Range<usize>) {
+        out.extend_from_slice(&self.name);
+        out.extend_from_slice(suffix.as_bytes());
+        out.extend_from_within(labels);
     }
 
     /// Appends the `_bucket` lines of a histogram.
