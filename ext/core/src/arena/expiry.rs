@@ -2,11 +2,12 @@
 
 use super::node::{Node, Offset, RecordKind, State};
 use super::process;
-use super::records::{Held, MetricCells, Records};
+use super::records::{Held, Records};
 use super::registry::Registry;
 use super::schema::{self, Owner};
 use super::shared::Arena;
 use super::sys;
+use crate::metric::Descriptor;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ const SUPERSEDED_EXPIRY: Duration = Duration::from_secs(3600);
 /// A registration that meets the cap looks for idle series at most this often.
 const SWEEP_INTERVAL: u64 = 1_000_000_000;
 
-/// Metrics of an arena by name: which declaration is the newest, and who owns per-process series.
+/// What an arena's metrics and processes say about its series.
 pub(super) struct Survey {
     /// Records of metrics that a newer declaration of the same name has superseded.
     pub superseded: HashSet<Offset>,
@@ -26,34 +27,23 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    pub fn of(records: &Records<'_>) -> Self {
-        let mut newest: HashMap<String, (u64, u64, Offset)> = HashMap::new();
+    /// Of the metrics whose records are given, in any order.
+    pub fn of<'a>(records: &Records<'_>, metrics: impl IntoIterator<Item = &'a (Offset, Descriptor)>) -> Self {
+        let mut newest: HashMap<&str, (u64, Offset)> = HashMap::new();
         let (mut superseded, mut per_process) = (HashSet::new(), HashSet::new());
-        for node in records
-            .all()
-            .filter(|node| node.kind() == Some(RecordKind::Metric) && node.word().in_use())
-        {
-            let Some(descriptor) = schema::decode(&node) else {
-                continue;
-            };
+        for (offset, descriptor) in metrics {
             if descriptor.kind.per_process_cell() {
-                per_process.insert(node.offset);
+                per_process.insert(*offset);
             }
-            let declared = node
-                .cells()
-                .get(MetricCells::DECLARED)
-                .map_or(0, |cell| cell.load(Ordering::SeqCst));
-            let entry = (declared, node.birth(), node.offset);
-            match newest.get_mut(&descriptor.name) {
+            let declared = Node::at(records.map, *offset).map_or(0, |node| schema::declared(&node));
+            let entry = (declared, *offset);
+            match newest.get_mut(descriptor.name.as_str()) {
                 None => {
-                    newest.insert(descriptor.name, entry);
+                    newest.insert(&descriptor.name, entry);
                 }
-                Some(known) if *known < entry => {
-                    superseded.insert(known.2);
-                    *known = entry;
-                }
-                Some(_) => {
-                    superseded.insert(node.offset);
+                Some(known) => {
+                    superseded.insert(entry.min(*known).1);
+                    *known = entry.max(*known);
                 }
             }
         }
@@ -68,15 +58,15 @@ impl Survey {
     }
 
     /// Whose series a record is; `None` when it is everybody's.
-    pub fn owner(&self, node: &Node<'_>) -> Option<Owner> {
-        if !self.per_process.contains(&node.metric()) {
+    fn owner(&self, node: &Node<'_>) -> Option<Owner> {
+        if self.per_process.is_empty() || !self.per_process.contains(&node.metric()) {
             return None;
         }
         Owner::take_from(&mut node.key())
     }
 
     /// Whether the process that the series belongs to, if it belongs to one, is gone.
-    pub fn is_orphan(&self, node: &Node<'_>) -> bool {
+    fn is_orphan(&self, node: &Node<'_>) -> bool {
         self.owner(node)
             .is_some_and(|owner| !self.living.contains(&owner.incarnation))
     }
@@ -93,12 +83,17 @@ impl Expiry {
         Self { idle }
     }
 
+    /// Whether any series can have come to its end.
+    pub fn is_due(&self, survey: &Survey) -> bool {
+        self.idle.is_some() || !survey.superseded.is_empty() || !survey.per_process.is_empty()
+    }
+
     /// Removes the series of `node`, read under `held`, if its time has come; `true` when it is gone.
     pub fn apply(&self, records: &Records<'_>, survey: &Survey, node: &Node<'_>, held: Held) -> bool {
         if survey.is_orphan(node) {
             return records.remove(held);
         }
-        let superseded = survey.superseded.contains(&node.metric());
+        let superseded = !survey.superseded.is_empty() && survey.superseded.contains(&node.metric());
         let limit = match (self.idle, superseded) {
             (Some(idle), _) => idle,
             (None, true) => SUPERSEDED_EXPIRY,
@@ -131,7 +126,8 @@ impl Registry {
         }
         let Some(records) = arena.records() else { return false };
         let known = records.know();
-        let (survey, expiry) = (Survey::of(&records), Expiry::new(idle));
+        let metrics: Vec<_> = schema::metrics(&records).collect();
+        let (survey, expiry) = (Survey::of(&records, &metrics), Expiry::new(idle));
         for node in records.all() {
             let word = node.word();
             let series = node.kind() == Some(RecordKind::Series) && node.source() == 0;

@@ -50,6 +50,19 @@ pub(super) enum Refused {
     Damaged,
 }
 
+/// What a walk along a chain found.
+enum Look<'a> {
+    /// The record, in use.
+    Live(Held),
+    /// One or more of the key that wait to be settled.
+    Pending,
+    /// None; perhaps one that nobody uses, or one that somebody might still hold.
+    Absent {
+        reusable: Option<(Node<'a>, Word)>,
+        blocked: bool,
+    },
+}
+
 /// Ends loops that only a damaged file or endless interference could keep going.
 const ATTEMPTS: usize = 1000;
 
@@ -73,14 +86,17 @@ impl<'a> Records<'a> {
         let mut next = map
             .half(BUCKETS_AT + 4 * (bucket % BUCKETS))
             .map_or(0, |head| head.load(Ordering::SeqCst));
-        // No chain is longer than the file has room for: a damaged link cannot make a walk endless.
-        let mut left = map.length() / UNIT;
+        // A damaged link may close a circle; a mark that is moved on after 1, 2, 4… steps is met again in any circle.
+        let (mut mark, mut steps, mut power) = (0, 0u64, 1u64);
         std::iter::from_fn(move || {
-            if next == 0 || left == 0 {
+            if next == 0 || next == mark {
                 return None;
             }
-            left -= 1;
             let node = Node::at(map, next)?;
+            steps += 1;
+            if steps == power {
+                (mark, steps, power) = (next, 0, power * 2);
+            }
             next = node.next();
             Some(node)
         })
@@ -120,18 +136,14 @@ impl<'a> Records<'a> {
     }
 
     /// Records of `identity` in any state in which they are filled, each with the word it was read under.
-    fn matching<'b>(&self, identity: &'b Identity<'b>, hash: u64) -> impl Iterator<Item = (Node<'a>, Word)> + 'b
+    fn matching<'b>(&'b self, identity: &'b Identity<'b>, hash: u64) -> impl Iterator<Item = (Node<'a>, Word)> + 'b
     where
         'a: 'b,
     {
         self.chain(hash).filter_map(move |node| {
             let word = node.word();
             let filled = matches!(word.state(), Some(State::Pending | State::Live | State::Expiring));
-            if !filled || !node.is(identity, hash) {
-                return None;
-            }
-            fence(Ordering::Acquire);
-            (node.word() == word).then_some((node, word))
+            (filled && self.is_still(&node, word, identity, hash)).then_some((node, word))
         })
     }
 
@@ -144,25 +156,31 @@ impl<'a> Records<'a> {
         quota: Option<(&AtomicU64, u64)>,
     ) -> Result<(Held, bool), Refused> {
         let hash = identity.hash();
-        let mut mine: Option<Held> = None;
+        let size = Node::size_for(identity.key, cells.len());
         let mut counted = false;
-        let refuse = |counted: bool| {
+        let give_back = |counted: bool| {
             if let (true, Some((count, _))) = (counted, quota) {
                 count.fetch_sub(1, Ordering::SeqCst);
             }
         };
         for _ in 0..ATTEMPTS {
-            if let Some(held) = self.find(identity) {
-                let new = mine == Some(held);
-                if !new {
-                    refuse(counted);
+            let known = self.know();
+            let reusable = match self.look(identity, hash, size) {
+                Look::Live(held) if held.word.sequence() <= known => {
+                    give_back(counted);
+                    return Ok((held, false));
                 }
-                return Ok((held, new));
-            }
-            if self.matching(identity, hash).next().is_some() {
-                self.settle(identity, hash);
-                continue;
-            }
+                Look::Live(_) => continue,
+                Look::Pending => {
+                    self.settle(identity, hash);
+                    continue;
+                }
+                Look::Absent {
+                    blocked: true,
+                    reusable: None,
+                } if self.bury() => continue,
+                Look::Absent { reusable, .. } => reusable,
+            };
             if let (false, Some((count, most))) = (counted, quota) {
                 if count.fetch_add(1, Ordering::SeqCst) >= most {
                     count.fetch_sub(1, Ordering::SeqCst);
@@ -171,27 +189,93 @@ impl<'a> Records<'a> {
                 counted = true;
             }
             fail::point("register:scanned");
-            match self.publish(identity, hash, cells) {
-                Ok(held) => mine = Some(held),
+            let mine = match self.publish(identity, hash, cells, size, reusable) {
+                Ok(Some(held)) => held,
+                Ok(None) => continue,
                 Err(refused) => {
-                    refuse(counted);
+                    give_back(counted);
                     return Err(refused);
                 }
+            };
+            if self.settle(identity, hash) == Some(mine) {
+                fail::point("register:live");
+                return Ok((mine, true));
             }
-            self.settle(identity, hash);
-            fail::point("register:live");
         }
-        refuse(counted);
+        give_back(counted);
         Err(Refused::Damaged)
     }
 
-    /// Fills a record and shows it as `PENDING`.
-    fn publish(&self, identity: &Identity<'_>, hash: u64, cells: &[u64]) -> Result<Held, Refused> {
+    /// Walks the chain of `hash` once for a record of `identity`, and for one that its key could go to.
+    fn look(&self, identity: &Identity<'_>, hash: u64, size: u64) -> Look<'a> {
+        let (mut pending, mut blocked, mut reusable) = (false, false, None);
+        for node in self.chain(hash) {
+            let word = node.word();
+            match word.state() {
+                Some(State::Live | State::Expiring) if self.is_still(&node, word, identity, hash) => {
+                    return Look::Live(Held {
+                        offset: node.offset,
+                        word: word.with(State::Live),
+                    });
+                }
+                Some(State::Pending) => pending |= self.is_still(&node, word, identity, hash),
+                Some(State::Removing) => self.number(&node, word),
+                Some(State::Free | State::Claimed | State::Removed) if reusable.is_none() && node.size() >= size => {
+                    if self.is_free(&node, word) {
+                        reusable = Some((node, word));
+                    } else {
+                        blocked = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if pending {
+            Look::Pending
+        } else {
+            Look::Absent { reusable, blocked }
+        }
+    }
+
+    /// Whether a record that is out of use can go to another key.
+    fn is_free(&self, node: &Node<'_>, word: Word) -> bool {
+        match word.state() {
+            Some(State::Free) => true,
+            Some(State::Claimed) => !process::is_listed(self.map, word.sequence()),
+            Some(State::Removed) => process::nobody_holds(self.map, node.birth(), word.sequence()),
+            _ => false,
+        }
+    }
+
+    /// Whether what was read under `word` is a record of `identity`.
+    fn is_still(&self, node: &Node<'_>, word: Word, identity: &Identity<'_>, hash: u64) -> bool {
+        let is = node.is(identity, hash);
+        fence(Ordering::Acquire);
+        is && node.word() == word
+    }
+
+    /// Fills a record, `reusable` or a new one, and shows it as `PENDING`. `None` when another process took the
+    /// reusable one first.
+    fn publish(
+        &self,
+        identity: &Identity<'_>,
+        hash: u64,
+        cells: &[u64],
+        size: u64,
+        reusable: Option<(Node<'a>, Word)>,
+    ) -> Result<Option<Held>, Refused> {
         let header = self.header().ok_or(Refused::Damaged)?;
-        let size = Node::size_for(identity.key, cells.len());
-        let claimed = self.claim(hash, size);
-        let node = match claimed {
-            Some(node) => node,
+        let node = match reusable {
+            Some((node, word)) => {
+                if !node.advance(word, Word::new(State::Claimed, self.member.incarnation)) {
+                    return Ok(None);
+                }
+                if word.state() == Some(State::Removed) {
+                    self.keep_total(&node);
+                }
+                fail::point("register:claimed");
+                node
+            }
             None => {
                 let start = header.reserve(size).map_err(|_| Refused::Full)?;
                 fail::point("register:reserved");
@@ -202,18 +286,19 @@ impl<'a> Records<'a> {
             }
         };
         let birth = header.next_birth();
+        self.know();
         node.fill(identity, hash, birth, sys::wall_clock(), cells);
         fail::point("register:filled");
         let pending = Word::new(State::Pending, birth);
         node.word_cell().store(pending.0, Ordering::SeqCst);
-        if claimed.is_none() {
+        if reusable.is_none() {
             self.link(&node, hash)?;
         }
         fail::point("register:pending");
-        Ok(Held {
+        Ok(Some(Held {
             offset: node.offset,
             word: pending.with(State::Live),
-        })
+        }))
     }
 
     fn link(&self, node: &Node<'_>, hash: u64) -> Result<(), Refused> {
@@ -231,20 +316,22 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Brings the records of one key to the state in which one is `LIVE` or none is left.
-    fn settle(&self, identity: &Identity<'_>, hash: u64) {
+    /// Brings the records of one key to the state in which one is `LIVE` or none is left, and answers that one.
+    fn settle(&self, identity: &Identity<'_>, hash: u64) -> Option<Held> {
         for _ in 0..ATTEMPTS {
-            let mut pending: Vec<(Node<'_>, Word)> = Vec::new();
-            let mut live = false;
+            let (mut live, mut pending) = (None, Vec::new());
             for (node, word) in self.matching(identity, hash) {
                 if word.in_use() {
-                    live = true;
+                    live = Some(Held {
+                        offset: node.offset,
+                        word: word.with(State::Live),
+                    });
                 } else {
                     pending.push((node, word));
                 }
             }
             pending.sort_by_key(|(_, word)| word.sequence());
-            let losers = if live {
+            let losers = if live.is_some() {
                 &pending[..]
             } else {
                 pending.get(1..).unwrap_or(&[])
@@ -255,53 +342,14 @@ impl<'a> Records<'a> {
             {
                 continue;
             }
-            match pending.first() {
-                Some((node, word)) if !live => {
-                    if node.advance(*word, word.with(State::Live)) {
-                        return;
-                    }
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// Takes a record of the chain of `hash` that nobody uses and that has room for `size` bytes.
-    fn claim(&self, hash: u64, size: u64) -> Option<Node<'a>> {
-        let claimed = Word::new(State::Claimed, self.member.incarnation);
-        let mut blocked = false;
-        for round in 0..2 {
-            if round == 1 && !(blocked && self.bury()) {
-                return None;
-            }
-            for node in self.chain(hash) {
-                let word = node.word();
-                let free = match word.state() {
-                    _ if node.size() < size => false,
-                    Some(State::Free) => true,
-                    Some(State::Claimed) => {
-                        let free = !process::is_listed(self.map, word.sequence());
-                        blocked |= !free;
-                        free
-                    }
-                    Some(State::Removing) => {
-                        self.number(&node, word);
-                        false
-                    }
-                    Some(State::Removed) => {
-                        let free = process::nobody_holds(self.map, node.birth(), word.sequence());
-                        blocked |= !free;
-                        free
-                    }
-                    _ => false,
-                };
-                if free && node.advance(word, claimed) {
-                    if word.state() == Some(State::Removed) {
-                        self.keep_total(&node);
-                    }
-                    fail::point("register:claimed");
-                    return Some(node);
-                }
+            let Some((first, word)) = pending.first().filter(|_| live.is_none()) else {
+                return live;
+            };
+            if first.advance(*word, word.with(State::Live)) {
+                return Some(Held {
+                    offset: first.offset,
+                    word: word.with(State::Live),
+                });
             }
         }
         None

@@ -66,6 +66,22 @@ pub(super) fn decode(node: &Node<'_>) -> Option<Descriptor> {
     })
 }
 
+/// Number of a metric's last declaration.
+pub(super) fn declared(node: &Node<'_>) -> u64 {
+    node.cells()
+        .get(MetricCells::DECLARED)
+        .map_or(0, |cell| cell.load(Ordering::SeqCst))
+}
+
+/// Every metric in use, with its record.
+pub(super) fn metrics<'a>(records: &Records<'a>) -> impl Iterator<Item = (Offset, Descriptor)> + 'a {
+    let in_use = |node: &Node<'_>| node.kind() == Some(RecordKind::Metric) && node.word().in_use();
+    records
+        .all()
+        .filter(in_use)
+        .filter_map(|node| Some((node.offset, decode(&node)?)))
+}
+
 /// The record of a metric, registered if need be and marked as the one declared last.
 pub(super) fn register(records: &Records<'_>, descriptor: &Descriptor, name: &str) -> Result<Offset, Refused> {
     let offset = obtain(records, descriptor, name)?;

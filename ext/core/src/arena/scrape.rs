@@ -2,7 +2,7 @@
 
 use super::expiry::{Expiry, Survey};
 use super::layout::Header;
-use super::node::{Node, Offset, RecordKind, State};
+use super::node::{Node, Offset, RecordKind, State, Word};
 use super::records::{Held, MetricCells, Records};
 use super::registry::{Level, Quiescent, Registry};
 use super::schema::{self, Owner};
@@ -10,7 +10,8 @@ use super::shared::{Arena, Pin};
 use super::{aggregate, cells, own, sys};
 use crate::metric::{Aggregation, Descriptor, Kind};
 use crate::snapshot::{Family, Point, Points, Snapshot, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -95,17 +96,36 @@ impl Scrape {
 
 /// One walk over all records.
 struct Walk {
-    survey: Survey,
-    /// Metric, birth and place of each series in use.
-    series: Vec<(Offset, u64, Offset)>,
+    /// Birth and place of each series in use, by metric, in the order of birth.
+    series: HashMap<Offset, Vec<(u64, Offset)>, BuildHasherDefault<OffsetHasher>>,
     /// Newest help text of each name.
     help: HashMap<String, (u64, String)>,
-    metrics: Vec<Offset>,
+    metrics: Vec<(Offset, Descriptor)>,
+    superseded: HashSet<Offset>,
+}
+
+/// Offsets are small numbers, looked up once per series: a multiplication spreads them well enough.
+#[derive(Default)]
+struct OffsetHasher(u64);
+
+impl Hasher for OffsetHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u32(&mut self, offset: u32) {
+        self.0 = u64::from(offset).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Walk {
     fn over(records: &Records<'_>, expiry: Expiry) -> Self {
-        let survey = Survey::of(records);
         let known = records.know();
         let numbers = || {
             records
@@ -114,52 +134,62 @@ impl Walk {
         };
         let before = numbers();
         let mut walk = Self {
-            survey,
-            series: Vec::new(),
+            series: HashMap::default(),
             help: HashMap::new(),
             metrics: Vec::new(),
+            superseded: HashSet::new(),
         };
         let mut unsettled = false;
         for node in records.all() {
             let word = node.word();
             match word.state() {
-                Some(State::Live | State::Expiring) => {}
-                Some(State::Pending) => {
-                    // Its process is about to settle it, or dead; whoever comes first does it.
-                    records.settle_abandoned(&node);
+                Some(State::Live | State::Expiring) if word.sequence() <= known => walk.take(&node, word.sequence()),
+                Some(State::Free | State::Removed) | None => {}
+                state => {
                     unsettled = true;
-                    continue;
-                }
-                Some(State::Claimed | State::Removing) => {
-                    unsettled = true;
-                    continue;
-                }
-                _ => continue,
-            }
-            if word.sequence() > known {
-                unsettled = true;
-                continue;
-            }
-            match node.kind() {
-                Some(RecordKind::Series) if node.source() == 0 => {
-                    let held = Held {
-                        offset: node.offset,
-                        word: word.with(State::Live),
-                    };
-                    if !expiry.apply(records, &walk.survey, &node, held) {
-                        walk.series.push((node.metric(), word.sequence(), node.offset));
+                    if state == Some(State::Pending) {
+                        // Its process is about to settle it, or dead; whoever comes first does it.
+                        records.settle_abandoned(&node);
                     }
                 }
-                Some(RecordKind::Metric) => walk.metrics.push(node.offset),
-                Some(RecordKind::Help) => walk.read_help(&node),
-                _ => {}
             }
         }
-        walk.series.sort_unstable();
+        let survey = Survey::of(records, &walk.metrics);
+        if expiry.is_due(&survey) {
+            for (birth, offset) in walk.series.values_mut().flat_map(std::mem::take).collect::<Vec<_>>() {
+                let Some(node) = Node::at(records.map, offset) else {
+                    continue;
+                };
+                let held = Held {
+                    offset,
+                    word: Word::new(State::Live, birth),
+                };
+                if !expiry.apply(records, &survey, &node, held) {
+                    walk.take(&node, birth);
+                }
+            }
+        }
+        for series in walk.series.values_mut() {
+            series.sort_unstable();
+        }
+        walk.superseded = survey.superseded;
         if !unsettled && numbers() == before {
             walk.recount(records);
         }
         walk
+    }
+
+    fn take(&mut self, node: &Node<'_>, birth: u64) {
+        match node.kind() {
+            Some(RecordKind::Series) if node.source() == 0 => {
+                self.series.entry(node.metric()).or_default().push((birth, node.offset));
+            }
+            Some(RecordKind::Metric) => self
+                .metrics
+                .extend(schema::decode(node).map(|metric| (node.offset, metric))),
+            Some(RecordKind::Help) => self.read_help(node),
+            _ => {}
+        }
     }
 
     fn read_help(&mut self, node: &Node<'_>) {
@@ -178,7 +208,7 @@ impl Walk {
     /// Mends the counts of series where a process was killed between registering and counting: only when nothing was
     /// registered or removed while we walked.
     fn recount(&self, records: &Records<'_>) {
-        for offset in &self.metrics {
+        for (offset, descriptor) in &self.metrics {
             let Some(metric) = Node::at(records.map, *offset) else {
                 continue;
             };
@@ -186,19 +216,17 @@ impl Walk {
                 continue;
             };
             let counted = count.load(Ordering::SeqCst);
-            if self.of(*offset).count() as u64 == counted {
+            let series = self.of(*offset);
+            if series.len() as u64 == counted {
                 continue;
             }
-            let Some(descriptor) = schema::decode(&metric) else {
-                continue;
-            };
-            let overflow = super::instrument::overflow_key(&descriptor);
+            let overflow = super::instrument::overflow_key(descriptor);
             let mut point = Point::new();
             let mut capped = |node: &Node<'_>| {
                 load_labels(node, &descriptor.kind, &mut point);
                 point.values != overflow
             };
-            let nodes = self.of(*offset).filter_map(|series| Node::at(records.map, *series));
+            let nodes = series.iter().filter_map(|(_, series)| Node::at(records.map, *series));
             let found = nodes.filter(|node| capped(node)).count() as u64;
             if found != counted {
                 let _ = count.compare_exchange(counted, found, Ordering::SeqCst, Ordering::SeqCst);
@@ -206,25 +234,19 @@ impl Walk {
         }
     }
 
-    fn of(&self, metric: Offset) -> impl Iterator<Item = &Offset> {
-        let start = self.series.partition_point(|(of, ..)| *of < metric);
-        self.series[start..]
-            .iter()
-            .take_while(move |(of, ..)| *of == metric)
-            .map(|(_, _, offset)| offset)
+    fn of(&self, metric: Offset) -> &[(u64, Offset)] {
+        self.series.get(&metric).map_or(&[], Vec::as_slice)
     }
 
     fn families(&self, pin: &Arc<Pin>, records: &Records<'_>) -> Vec<Family> {
         let mut families = Vec::new();
-        for offset in &self.metrics {
-            let Some(mut descriptor) = Node::at(records.map, *offset).and_then(|node| schema::decode(&node)) else {
-                continue;
-            };
+        for (offset, descriptor) in &self.metrics {
+            let mut descriptor = descriptor.clone();
             if let Some((_, text)) = self.help.get(&descriptor.name) {
                 descriptor.help.clone_from(text);
             }
-            let superseded = self.survey.superseded.contains(offset);
-            let series: Vec<Offset> = self.of(*offset).copied().collect();
+            let superseded = self.superseded.contains(offset);
+            let series: Vec<Offset> = self.of(*offset).iter().map(|(_, offset)| *offset).collect();
             if superseded && series.is_empty() {
                 continue;
             }

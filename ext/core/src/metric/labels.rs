@@ -6,8 +6,19 @@ pub const MAX_LABEL_BYTES: usize = 16_384;
 
 /// Label values in declared order, packed for hashing, comparing and storing: each value is a
 /// little-endian `u32` length followed by its UTF-8 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, PartialEq, Eq, Hash, Default)]
 pub struct LabelKey(Vec<u8>);
+
+impl Clone for LabelKey {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Reuses what is allocated.
+    fn clone_from(&mut self, source: &Self) {
+        self.0.clone_from(&source.0);
+    }
+}
 
 impl LabelKey {
     /// An empty key; push one value per declared label.

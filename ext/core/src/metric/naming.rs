@@ -55,7 +55,10 @@ fn matches_grammar(name: &str, colons: bool) -> bool {
 #[must_use]
 pub fn family<'a>(name: &'a str, kind: &Kind) -> &'a str {
     match kind {
-        Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
+        Kind::Counter => name
+            .strip_suffix("_total")
+            .filter(|family| !family.is_empty())
+            .unwrap_or(name),
         _ => name,
     }
 }

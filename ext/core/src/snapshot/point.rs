@@ -16,10 +16,12 @@ impl Count {
         self.int as f64 + self.float
     }
 
-    /// The total as an integer, when no fraction was ever added.
+    /// The total as an integer, when the floats that were added come to one.
     #[must_use]
     pub fn as_integer(&self) -> Option<u64> {
-        (self.float == 0.0).then_some(self.int)
+        const EXACT: f64 = (1u64 << 53) as f64;
+        let whole = self.float.fract() == 0.0 && (0.0..=EXACT).contains(&self.float);
+        whole.then(|| self.int.wrapping_add(self.float as u64))
     }
 }
 
@@ -62,7 +64,7 @@ pub enum Value {
 }
 
 /// One series as it was read: labels, value, and when it came to be. Reused from point to point.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Point {
     /// Default labels of the recording process: name, value, name, value…
     pub defaults: LabelKey,
@@ -97,6 +99,29 @@ impl Point {
         let declared = descriptor.labels.iter().map(String::as_str).zip(values);
         let process = (!self.process.is_empty()).then_some(("process", self.process.as_str()));
         defaults.chain(declared).chain(process)
+    }
+}
+
+impl Clone for Point {
+    fn clone(&self) -> Self {
+        let mut point = Self::new();
+        point.clone_from(self);
+        point
+    }
+
+    /// Reuses what is allocated.
+    fn clone_from(&mut self, source: &Self) {
+        self.defaults.clone_from(&source.defaults);
+        self.values.clone_from(&source.values);
+        self.process.clone_from(&source.process);
+        match (&mut self.value, &source.value) {
+            (Value::Histogram(to), Value::Histogram(from)) => {
+                to.buckets.clone_from(&from.buckets);
+                to.sum = from.sum;
+            }
+            (to, from) => *to = from.clone(),
+        }
+        self.created_at = source.created_at;
     }
 }
 
