@@ -7,8 +7,8 @@ use super::registry::Registry;
 use super::schema::{self, Owner};
 use super::shared::Arena;
 use super::sys;
-use crate::metric::Descriptor;
-use std::collections::{HashMap, HashSet};
+use crate::metric::{naming, Descriptor};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SWEEP_INTERVAL: u64 = 1_000_000_000;
 
 /// What an arena's metrics and processes say about its series.
 pub(super) struct Survey {
-    /// Records of metrics that a newer declaration of the same name has superseded.
+    /// Records of metrics that a newer declaration of the same samples has superseded.
     pub superseded: HashSet<Offset>,
     per_process: HashSet<Offset>,
     living: HashSet<u64>,
@@ -29,22 +29,20 @@ pub(super) struct Survey {
 impl Survey {
     /// Of the metrics whose records are given, in any order.
     pub fn of<'a>(records: &Records<'_>, metrics: impl IntoIterator<Item = &'a (Offset, Descriptor)>) -> Self {
-        let mut newest: HashMap<&str, (u64, Offset)> = HashMap::new();
-        let (mut superseded, mut per_process) = (HashSet::new(), HashSet::new());
-        for (offset, descriptor) in metrics {
+        let declared = |offset: Offset| Node::at(records.map, offset).map_or(0, |node| schema::declared(&node));
+        let mut newest_first: Vec<_> = metrics.into_iter().map(|metric| (declared(metric.0), metric)).collect();
+        newest_first.sort_by_key(|(declared, (offset, _))| std::cmp::Reverse((*declared, *offset)));
+        let (mut superseded, mut per_process, mut samples) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for (_, (offset, descriptor)) in newest_first {
             if descriptor.kind.per_process_cell() {
                 per_process.insert(*offset);
             }
-            let declared = Node::at(records.map, *offset).map_or(0, |node| schema::declared(&node));
-            let entry = (declared, *offset);
-            match newest.get_mut(descriptor.name.as_str()) {
-                None => {
-                    newest.insert(&descriptor.name, entry);
-                }
-                Some(known) => {
-                    superseded.insert(entry.min(*known).1);
-                    *known = entry.max(*known);
-                }
+            // A name is taken by all that it prints: a new `x_count` supersedes an old histogram `x` as well.
+            let names = naming::sample_names(&descriptor.name, &descriptor.kind);
+            if names.iter().any(|name| samples.contains(name)) {
+                superseded.insert(*offset);
+            } else {
+                samples.extend(names);
             }
         }
         let living = process::living(records.map, Some(records.member))

@@ -3,7 +3,6 @@
 use super::node::Node;
 use super::procfs::{self, Stat};
 use super::records::Records;
-use super::registry::Registry;
 use super::rejection::{Reason, CUT_LABELS, DROPPED_CELLS};
 use super::schema::Owner;
 use super::shared::Arena;
@@ -15,12 +14,12 @@ use std::sync::Arc;
 
 /// The families that are not counted into records. `counted`: those that are.
 pub(super) fn families(
-    registry: &Registry,
+    defaults: &LabelKey,
     arena: &Arc<Arena>,
     records: &Records<'_>,
     counted: &[Family],
 ) -> Vec<Family> {
-    let mut families = about_the_arena(registry, arena, records, counted);
+    let mut families = about_the_arena(defaults, arena, records, counted);
     families.extend(about_processes(arena, records));
     families
 }
@@ -70,8 +69,7 @@ pub(super) fn dropped(records: &Records<'_>) -> [u64; DROPPED_CELLS] {
     totals
 }
 
-fn about_the_arena(registry: &Registry, arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
-    let defaults = registry.defaults();
+fn about_the_arena(defaults: &LabelKey, arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
     let now = sys::wall_clock();
     let point = |labels: &[&str], value: Value| Point {
         defaults: defaults.clone(),

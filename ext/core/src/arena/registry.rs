@@ -255,7 +255,27 @@ impl Registry {
         let name = descriptor.name.clone();
         let metric = Arc::new(Metric::new(descriptor, own, Arc::downgrade(self)));
         metrics.insert(name, Arc::clone(&metric));
+        drop(metrics);
+        let _slow = self.slow.lock();
+        if let Some(arena) = self.current().filter(|arena| arena.member().is_some()) {
+            self.announce(&arena);
+        }
         Ok(metric)
+    }
+
+    /// Shows every declared metric in the arena. The one declared last is the newest of its name, so this is done as
+    /// early as there is an arena.
+    pub(super) fn announce(&self, arena: &Arc<Arena>) {
+        let Some(records) = arena.records() else { return };
+        for metric in self.declared() {
+            if self.metric_record(arena, &records, &metric).is_err() {
+                self.notice(
+                    Level::Error,
+                    "new metrics cannot be registered: the arena's disk is full".to_owned(),
+                );
+                return;
+            }
+        }
     }
 
     /// The metric that was declared under that name, if any.
@@ -276,10 +296,13 @@ impl Registry {
         self.current().map(|arena| arena.epoch())
     }
 
-    /// Maps a private arena, so that forks made from here on share it. To be called before each fork.
+    /// Opens the arena if anything can be counted into it, so that forks share it even where it is private memory.
+    /// To be called before each fork.
     pub fn prepare_fork(&self) {
-        if self.settings.read().place == Place::Memory && self.enabled.load(Ordering::Acquire) {
+        let wanted = self.settings.read().place == Place::Memory || self.declared().iter().any(|metric| !metric.own);
+        if wanted {
             let _slow = self.slow.lock();
+            // What goes wrong is told by a notice.
             let _ = self.ready();
         }
     }
@@ -341,6 +364,7 @@ impl Registry {
                 slot.preset().store(u64::from(preset), Ordering::Relaxed);
             }
         }
+        self.announce(arena);
     }
 
     fn open(&self) -> Option<Arc<Arena>> {
@@ -500,7 +524,9 @@ impl Registry {
             let Some(arena) = self.ready().map(|arena| self.follow(arena)) else {
                 return self.dropped(Reason::ArenaUnavailable);
             };
-            self.sampled.store(true, Ordering::Release);
+            if !metric.own {
+                self.sampled.store(true, Ordering::Release);
+            }
             let target = match self.attach(&arena, series) {
                 Ok(()) => series,
                 Err(Refused::Cap) => {
@@ -804,6 +830,7 @@ impl Registry {
             (0..DROPPED_CELLS).for_each(|index| header.dropped(index).store(0, Ordering::Relaxed));
         }
         self.let_go(&arena);
+        self.sampled.store(false, Ordering::Release);
         removed
     }
 

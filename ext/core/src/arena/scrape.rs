@@ -8,7 +8,7 @@ use super::registry::{Level, Quiescent, Registry};
 use super::schema::{self, Owner};
 use super::shared::{Arena, Pin};
 use super::{aggregate, cells, own, sys};
-use crate::metric::{Aggregation, Descriptor, Kind};
+use crate::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use crate::snapshot::{Family, Point, Points, Snapshot, Value};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -18,7 +18,9 @@ use std::sync::Arc;
 /// A scrape that has begun: everything that wants quiet is done, and what was in use stays readable until it is
 /// dropped. Taking the picture and rendering it need no lock and no quiet.
 pub struct Scrape {
-    registry: Arc<Registry>,
+    // Copies, because a fork would inherit a lock that this thread holds without the GVL.
+    expiry: Expiry,
+    defaults: LabelKey,
     pin: Option<Arc<Pin>>,
 }
 
@@ -35,26 +37,14 @@ impl Registry {
         let _slow = self.slow();
         let arena = self.ready().map(|arena| self.follow(arena));
         if let Some(arena) = &arena {
-            self.show_declared(arena);
+            self.announce(arena);
             self.fold_olds(arena);
             self.let_go(arena);
         }
         Scrape {
-            registry: Arc::clone(self),
+            expiry: Expiry::new(self.settings().idle_expiry),
+            defaults: self.defaults(),
             pin: arena.map(|arena| Arc::new(arena.pin())),
-        }
-    }
-
-    fn show_declared(&self, arena: &Arc<Arena>) {
-        let Some(records) = arena.records() else { return };
-        for metric in self.declared() {
-            if self.metric_record(arena, &records, &metric).is_err() {
-                self.notice(
-                    Level::Error,
-                    "new metrics cannot be registered: the arena's disk is full".to_owned(),
-                );
-                return;
-            }
         }
     }
 
@@ -87,9 +77,9 @@ impl Scrape {
         let Some(records) = pin.arena.records() else {
             return Snapshot::new(Vec::new(), taken_at);
         };
-        let walk = Walk::over(&records, Expiry::new(self.registry.settings().idle_expiry));
+        let walk = Walk::over(&records, self.expiry);
         let mut families = walk.families(pin, &records);
-        families.extend(own::families(&self.registry, &pin.arena, &records, &families));
+        families.extend(own::families(&self.defaults, &pin.arena, &records, &families));
         Snapshot::new(families, taken_at)
     }
 }
@@ -303,7 +293,7 @@ fn load_labels(node: &Node<'_>, kind: &Kind, point: &mut Point) {
     let mut defaults = std::mem::take(&mut point.defaults).into_buffer();
     defaults.clear();
     node.read_preset(&mut defaults);
-    point.defaults = crate::metric::LabelKey::packed(defaults);
+    point.defaults = LabelKey::packed(defaults);
     let mut values = std::mem::take(&mut point.values).into_buffer();
     values.clear();
     node.read_key(&mut values);
@@ -313,7 +303,7 @@ fn load_labels(node: &Node<'_>, kind: &Kind, point: &mut Point) {
             point.process = owner.label();
         }
     }
-    point.values = crate::metric::LabelKey::packed(values);
+    point.values = LabelKey::packed(values);
 }
 
 /// Points that are read from the arena one by one.

@@ -63,28 +63,23 @@ pub fn family<'a>(name: &'a str, kind: &Kind) -> &'a str {
     }
 }
 
-/// Suffixes that OpenMetrics or Prometheus text put behind a family's name to make its sample names.
+/// Every name under which samples of a metric are printed, in Prometheus text or OpenMetrics, its family's included.
 #[must_use]
-pub fn sample_suffixes(kind: &Kind) -> &'static [&'static str] {
-    match kind {
+pub fn sample_names(name: &str, kind: &Kind) -> Vec<String> {
+    let suffixes: &[&str] = match kind {
         Kind::Counter => &["", "_total", "_created"],
         Kind::Gauge(_) => &[""],
         Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
-    }
+    };
+    let family = family(name, kind);
+    suffixes.iter().map(|suffix| format!("{family}{suffix}")).collect()
 }
 
 /// The first sample name that metrics `a` and `b` would both print, if any.
 #[must_use]
 pub fn clash(a: (&str, &Kind), b: (&str, &Kind)) -> Option<String> {
-    let names = |(name, kind): (&str, &Kind)| -> Vec<String> {
-        let family = family(name, kind).to_owned();
-        sample_suffixes(kind)
-            .iter()
-            .map(|suffix| format!("{family}{suffix}"))
-            .collect()
-    };
-    let taken = names(b);
-    names(a).into_iter().find(|name| taken.contains(name))
+    let taken = sample_names(b.0, b.1);
+    sample_names(a.0, a.1).into_iter().find(|name| taken.contains(name))
 }
 
 #[cfg(test)]
