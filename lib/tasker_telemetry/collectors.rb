@@ -65,6 +65,7 @@ module TaskerTelemetry
       def initialize(queue)
         @queue = queue
         @lock = Mutex.new
+        @taken_at = now
         @thread = Thread.new { work }
         @thread.name = "tasker_telemetry collect"
       end
@@ -94,9 +95,8 @@ module TaskerTelemetry
         end
       end
 
-      # Until the thread took its first block, only the common deadline counts.
       def block_deadline
-        @taken_at ? @taken_at + BLOCK_SECONDS : Float::INFINITY
+        @taken_at + BLOCK_SECONDS
       end
 
       # From here on the thread takes nothing more: the queue belongs to the next worker.

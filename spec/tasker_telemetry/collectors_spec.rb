@@ -1,0 +1,161 @@
+# frozen_string_literal: true
+
+require "stringio"
+
+RSpec.describe TaskerTelemetry::Collectors do
+  subject(:collectors) { described_class.new }
+
+  let(:log) { StringIO.new }
+  let(:ran) { [] }
+
+  before do
+    stub_const("#{described_class}::BLOCK_SECONDS", 0.2)
+    stub_const("#{described_class}::TOTAL_SECONDS", 0.6)
+    configure { |config| config.logger = Logger.new(log) }
+    TaskerTelemetry::Log.reset
+  end
+
+  def seconds
+    start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    yield
+    Process.clock_gettime(Process::CLOCK_MONOTONIC) - start
+  end
+
+  it "runs every block, one after the other, before it returns" do
+    3.times { |number| collectors.add(-> { ran << number }) }
+    collectors.run
+    expect(ran).to eq([0, 1, 2])
+  end
+
+  it "runs them in a thread that is gone afterwards" do
+    collectors.add(-> { ran << Thread.current })
+    collectors.run
+    expect(ran.first).not_to be(Thread.current)
+    expect(ran.first).not_to be_alive
+  end
+
+  [StandardError, NotImplementedError, SystemExit, SystemStackError, Interrupt].each do |error|
+    it "goes on after a #{error}, which is logged, counted and named" do
+      collectors.add(-> { raise error, "on purpose" })
+      collectors.add(-> { ran << :next })
+      collectors.run
+      expect(ran).to eq([:next])
+      expect(collectors.status.first)
+        .to include(completed: 0, failed: 1, last_error: error.name, location: /collectors_spec.rb:\d+\z/)
+      expect(log.string).to match(/the collect block at .*collectors_spec.rb:\d+ raised #{error}: on purpose/)
+    end
+  end
+
+  it "counts runs by block and outcome, and times them" do
+    TaskerTelemetry.reset!
+    collectors.add(-> {})
+    2.times { collectors.run }
+    place = collectors.status.first[:location]
+    all = TaskerTelemetry.snapshot.to_h
+    expect(all.fetch("tasker_telemetry_collect_runs_total")).to eq({ block: place, outcome: "completed" } => 2)
+    expect(all.fetch("tasker_telemetry_collect_duration_seconds").fetch({ block: place })).to include(count: 2)
+  end
+
+  describe "with a block that does not end" do
+    let(:gate) { Queue.new }
+
+    before { collectors.add(-> { ran << :slow && gate.pop }) }
+    after { gate.close }
+
+    it "goes on without it, and with the others" do
+      collectors.add(-> { ran << :next })
+      expect(seconds { collectors.run }).to be_between(0.15, 0.55)
+      expect(ran).to eq(%i[slow next])
+      expect(collectors.status.first).to include(running: true, late: 1)
+      expect(log.string).to include("takes longer than")
+    end
+
+    it "does not start it again while it runs, and does once it has ended" do
+      collectors.run
+      expect(seconds { collectors.run }).to be < 0.1
+      expect(ran).to eq([:slow])
+      expect(collectors.status.first).to include(skipped: 1)
+
+      gate.push(true)
+      eventually { !collectors.status.first[:running] }
+      gate.push(true)
+      collectors.run
+      expect(collectors.status.first).to include(late: 1, completed: 1, running: false)
+    end
+
+    it "does not wait for more than the time that all have" do
+      5.times { collectors.add(-> { gate.pop }) }
+      expect(seconds { collectors.run }).to be_between(0.5, 0.95)
+      expect(collectors.status.sum { |block| block[:skipped] }).to be_positive
+    end
+
+    it "lets those that had no turn go first the next time" do
+      4.times { collectors.add(-> { gate.pop }) }
+      collectors.add(-> { ran << :starved })
+      2.times { collectors.run }
+      expect(ran).to include(:starved)
+    end
+  end
+
+  it "does not wait for itself when a block exports" do
+    collectors.add(-> { collectors.run && ran << :inner })
+    collectors.add(-> { ran << :outer })
+    expect(seconds { collectors.run }).to be < 0.15
+    expect(ran).to eq([:outer])
+  end
+
+  it "lets two scrapes at once take turns" do
+    collectors.add(-> { ran << ran.size })
+    Array.new(4) { Thread.new { collectors.run } }.each(&:join)
+    expect(ran).to eq([0, 1, 2, 3])
+  end
+
+  it "keeps one block per place when a file is loaded again" do
+    2.times { eval("-> { ran << :loaded }", binding, "reloaded.rb", 1).then { |block| collectors.add(block) } } # rubocop:disable Style/EvalWithLocation, Security/Eval
+    collectors.run
+    expect(ran).to eq([:loaded])
+  end
+
+  it "keeps every block that one loop made, and every one of a line" do
+    3.times { |number| collectors.add(-> { ran << number }) }
+    collectors.add(-> { ran << :a }) && nil || collectors.add(-> { ran << :b })
+    collectors.run
+    expect(ran).to eq([0, 1, 2, :a, :b])
+  end
+
+  it "runs nothing in a trap handler, and the handler goes on" do
+    # No `let` in there: RSpec takes a lock for it.
+    happened = []
+    trapped = collectors
+    trapped.add(-> { happened << :block })
+    before = trap("USR2") do
+      trapped.run
+      happened << :handled
+    end
+    Process.kill("USR2", Process.pid)
+    eventually { happened.include?(:handled) }
+    expect(happened).to eq([:handled])
+  ensure
+    trap("USR2", before || "DEFAULT")
+  end
+
+  it "runs in a forked child, whatever ran in the parent at that moment" do
+    gate = Queue.new
+    collectors.add(-> { gate.pop })
+    scrape = Thread.new { collectors.run }
+    eventually { collectors.status.first[:running] }
+    reader, writer = IO.pipe
+    pid = fork do
+      collectors.add(-> { writer.puts("ran in the child") })
+      collectors.run
+      writer.puts(collectors.status.first[:late])
+      exit!(0)
+    end
+    writer.close
+    expect(reader.read).to eq("ran in the child\n1\n")
+    Process.wait(pid)
+  ensure
+    gate.close
+    scrape.join
+  end
+end

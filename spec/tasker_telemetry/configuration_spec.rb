@@ -1,0 +1,202 @@
+# frozen_string_literal: true
+
+require "pathname"
+require "pp"
+
+RSpec.describe TaskerTelemetry::Configuration do
+  subject(:config) { described_class.new }
+
+  def with_environment(variables)
+    before = ENV.to_h
+    ENV.update(variables)
+    yield
+  ensure
+    ENV.replace(before)
+  end
+
+  describe "defaults" do
+    it "are those of the documentation" do
+      expect(config.to_h).to eq(
+        service_name: "app", environment: "test", strict: false, logger: nil,
+        metrics: { enabled: true, arena: :memory, prefix: nil, default_labels: {}, max_series: 10_000,
+                   idle_expiry: nil },
+        endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil }
+      )
+    end
+
+    it "take the service's name from OTEL_SERVICE_NAME" do
+      with_environment("OTEL_SERVICE_NAME" => "shop") { expect(config.service_name).to eq("shop") }
+      with_environment("OTEL_SERVICE_NAME" => "") { expect(config.service_name).to eq("app") }
+    end
+
+    it "take the environment from RACK_ENV where there is no Rails" do
+      with_environment("RACK_ENV" => "staging") { expect(config.environment).to eq("staging") }
+      with_environment("RACK_ENV" => nil) { expect(config.environment).to eq("development") }
+    end
+
+    it "keep the samples of tests in memory" do
+      with_environment("RACK_ENV" => nil, "RAILS_ENV" => nil) { expect(config.metrics.arena).to eq(:auto) }
+      with_environment("RACK_ENV" => nil, "RAILS_ENV" => "test") { expect(config.metrics.arena).to eq(:memory) }
+    end
+  end
+
+  describe "an option that does not exist" do
+    it "is named, with the nearest and all that are accepted" do
+      expect { config.metrics.max_serie = 1 }.to raise_error(
+        TaskerTelemetry::ConfigurationError,
+        "config.metrics.max_serie is not an option (did you mean max_series?); " \
+        "accepted: enabled, arena, prefix, default_labels, max_series, idle_expiry"
+      )
+      expect { config.nonsense }.to raise_error(
+        TaskerTelemetry::ConfigurationError,
+        "config.nonsense is not an option; accepted: service_name, environment, strict, logger, metrics, endpoint"
+      )
+    end
+
+    it "may be one that every object has as a private method" do
+      expect { config.metrics.test = 1 }.to raise_error(TaskerTelemetry::ConfigurationError, /config.metrics.test /)
+      expect { config.system }.to raise_error(TaskerTelemetry::ConfigurationError, /config.system is not an option/)
+    end
+
+    it "may be a group" do
+      expect { config.metrics = {} }.to raise_error(
+        TaskerTelemetry::ConfigurationError, /config.metrics is a group of options .* it has: enabled, arena/
+      )
+    end
+
+    it "does not get in the way of Ruby's conversions" do
+      expect { "#{config} #{[[config]].flatten}" }.not_to raise_error
+    end
+  end
+
+  describe "a value that cannot be used" do
+    {
+      "service_name" => ["", nil.to_a, 5, "a\0b"],
+      "environment" => [""],
+      "strict" => ["yes", 1, :true], # rubocop:disable Lint/BooleanSymbol
+      "logger" => ["log/production.log", Object.new],
+      "metrics.enabled" => ["false"],
+      "metrics.arena" => ["relative/path", :shared, "", 5, "/a\0b"],
+      "metrics.prefix" => [""],
+      "metrics.default_labels" => [[], "region=eu"],
+      "metrics.max_series" => [0, -1, 2**32, 1.5, "10"],
+      "metrics.idle_expiry" => [0, -1, Float::NAN, Float::INFINITY, "60", Complex(1, 1)],
+      "endpoint.path" => ["metrics", "/met rics", "/metrics?all", ""],
+      "endpoint.token" => ["", 5, :token],
+      "endpoint.username" => [""],
+      "endpoint.password" => ["", 5],
+      "endpoint.allow" => ["nonsense", ["10.0.0.0/33"], [5], [], { a: 1 }],
+      "endpoint.authorize" => [true, "always"]
+    }.each do |path, values|
+      values.each do |value|
+        it "#{path} = #{value.inspect} is refused by name" do
+          *groups, name = path.split(".")
+          group = groups.reduce(config, :public_send)
+          before = group.public_send(name)
+          expect { group.public_send(:"#{name}=", value) }
+            .to raise_error(TaskerTelemetry::ConfigurationError, /\Aconfig\.#{path} cannot be .*; accepted is /m)
+          expect(group.public_send(name)).to eq(before)
+        end
+      end
+    end
+
+    it "is shown, shortened" do
+      expect { config.metrics.max_series = "1" * 1000 }.to raise_error(/cannot be "1{99}…; accepted is a whole number/)
+    end
+
+    it "is not shown when it is a secret" do
+      %i[token password].each do |name|
+        expect { config.endpoint.public_send(:"#{name}=", :"hunter2") }
+          .to raise_error(TaskerTelemetry::ConfigurationError, /cannot be of class Symbol \(not shown\)/)
+      end
+    end
+  end
+
+  describe "a value that can be used" do
+    it "is taken in each form that it may have" do
+      config.service_name = :shop
+      config.metrics.arena = Pathname("/tmp/arena")
+      config.metrics.default_labels = { region: :eu, "zone" => 1 }
+      config.metrics.idle_expiry = 60
+      config.endpoint.allow = "10.0.0.0/8"
+      expect(config.service_name).to eq("shop")
+      expect(config.metrics.to_native)
+        .to include(place: "/tmp/arena", default_labels: { "region" => "eu", "zone" => "1" }, idle_expiry: 60.0)
+      expect(config.endpoint.allow).to eq([IPAddr.new("10.0.0.0/8")])
+    end
+
+    it "goes back to the default by nil" do
+      config.metrics.max_series = 5
+      config.metrics.max_series = nil
+      expect(config.metrics.max_series).to eq(10_000)
+    end
+
+    it "is false where that is a value" do
+      config.metrics.enabled = false
+      expect(config.metrics.enabled).to be(false)
+    end
+  end
+
+  describe "half of a pair" do
+    it "is refused" do
+      config.endpoint.username = "prometheus"
+      expect { config.validate! }.to raise_error(
+        TaskerTelemetry::ConfigurationError, "config.endpoint.username needs config.endpoint.password beside it"
+      )
+    end
+  end
+
+  describe "secrets" do
+    before do
+      config.endpoint.token = "hunter2"
+      config.endpoint.username = "prometheus"
+      config.endpoint.password = "swordfish"
+    end
+
+    it "are readable by their own methods and shown nowhere" do
+      expect([config.endpoint.token, config.endpoint.password]).to eq(%w[hunter2 swordfish])
+      shown = [config.inspect, config.to_s, config.to_h.inspect, config.endpoint.inspect, PP.pp(config, +"")]
+      expect(shown.join).to include("[FILTERED]").and include("prometheus")
+      expect(shown.join).not_to match(/hunter2|swordfish/)
+    end
+
+    it "stay out of errors" do
+      expect { config.endpoint.tokn = "hunter2" }.to raise_error { |error| expect(error.message).not_to match(/hunter2/) }
+      config.freeze
+      expect { config.endpoint.token = "swordfish" }
+        .to raise_error(FrozenError) { |error| expect(error.full_message).not_to match(/hunter2|swordfish/) }
+    end
+  end
+
+  describe "once frozen" do
+    it "keeps the defaults that it had" do
+      with_environment("OTEL_SERVICE_NAME" => "before") { config.freeze }
+      expect(config.service_name).to eq("before")
+    end
+
+    it "takes no value, in no group, and hands out nothing that can be changed" do
+      config.metrics.default_labels = { region: "eu" }
+      config.freeze
+      expect { config.service_name = "x" }.to raise_error(FrozenError, /config.service_name/)
+      expect { config.metrics.max_series = 1 }.to raise_error(FrozenError, /config.metrics.max_series/)
+      expect { config.metrics.default_labels["zone"] = "1" }.to raise_error(FrozenError)
+      expect { config.service_name << "x" }.to raise_error(FrozenError)
+    end
+
+    it "gives copies that can be changed, and whose defaults are those of their own time" do
+      config.metrics.max_series = 7
+      with_environment("OTEL_SERVICE_NAME" => "before") { config.freeze }
+      copy = config.dup
+      copy.metrics.max_series = 8
+      expect([copy.metrics.max_series, config.metrics.max_series]).to eq([8, 7])
+      with_environment("OTEL_SERVICE_NAME" => "after") { expect(copy.service_name).to eq("after") }
+    end
+
+    it "does not change when what was assigned does" do
+      name = +"shop"
+      config.service_name = name
+      name << "!"
+      expect(config.service_name).to eq("shop")
+    end
+  end
+end

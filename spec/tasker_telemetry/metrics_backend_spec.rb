@@ -1,0 +1,143 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerTelemetry::MetricsBackend do
+  subject(:backend) { described_class.instance }
+
+  before { TaskerTelemetry.reset! }
+
+  it "is the one object behind the module's methods" do
+    expect(backend.counter(:backend_spec_total)).to equal(TaskerTelemetry.counter("backend_spec_total"))
+    expect(backend.gauge(:backend_spec, aggregation: :max)).to equal(TaskerTelemetry.gauge(:backend_spec, aggregation: :max))
+    expect(backend.histogram(:backend_spec_seconds)).to equal(TaskerTelemetry.histogram(:backend_spec_seconds))
+    expect(described_class).not_to respond_to(:new)
+  end
+
+  it "gives the same for the same declaration, and raises for another of that name" do
+    TaskerTelemetry.counter(:backend_spec_twice_total, "Once", labels: %i[word])
+    expect(TaskerTelemetry.counter(:backend_spec_twice_total, "Once", labels: ["word"]))
+      .to equal(TaskerTelemetry.counter(:backend_spec_twice_total, "Once", labels: :word))
+    expect { TaskerTelemetry.counter(:backend_spec_twice_total, "Once", labels: %i[words]) }
+      .to raise_error(TaskerTelemetry::DeclarationError, /backend_spec_twice_total/)
+    expect { TaskerTelemetry.gauge(:backend_spec_twice_total) }
+      .to raise_error(TaskerTelemetry::DeclarationError, /backend_spec_twice_total/)
+  end
+
+  it "raises for a name that breaks the rules, and for an aggregation that there is not" do
+    expect { TaskerTelemetry.counter("per cent") }.to raise_error(TaskerTelemetry::DeclarationError, /per cent/)
+    expect { TaskerTelemetry.gauge(:backend_spec_mean, aggregation: :mean) }
+      .to raise_error(TaskerTelemetry::DeclarationError, /mean.*last.*per_process/m)
+  end
+
+  it "takes a unit, which the page tells" do
+    TaskerTelemetry.counter(:backend_spec_bytes_total, "Sent", unit: :bytes).increment(3)
+    expect(backend.export(:openmetrics)).to include("# UNIT backend_spec_bytes bytes\n")
+  end
+
+  describe "#export" do
+    it "names the formats when it is asked for another" do
+      expect { backend.export(:xml) }
+        .to raise_error(ArgumentError, /xml.*prometheus.*openmetrics.*json.*csv/m)
+    end
+
+    it "names the scopes when it is asked for another" do
+      expect { backend.export(:prometheus, scope: :cluster) }
+        .to raise_error(ArgumentError, "scope cannot be :cluster; accepted: :machine")
+      expect { backend.snapshot(scope: "machine") }.to raise_error(ArgumentError, /"machine"/)
+    end
+
+    it "runs the collect blocks first" do
+      gauge = TaskerTelemetry.gauge(:backend_spec_depth)
+      depth = 0
+      TaskerTelemetry.collect { gauge.set(depth += 1) }
+      expect(backend.export(:prometheus)).to include("backend_spec_depth 1\n")
+      expect(backend.snapshot.to_h.fetch("backend_spec_depth")).to eq({} => 2)
+    end
+  end
+
+  describe "#collect" do
+    it "needs a block" do
+      expect { TaskerTelemetry.collect }.to raise_error(ArgumentError, /needs a block/)
+    end
+  end
+
+  describe "#snapshot" do
+    before do
+      TaskerTelemetry.counter(:backend_spec_words_total, "Words", labels: %i[word language])
+                     .increment(2, word: "hund", language: "de")
+      TaskerTelemetry.histogram(:backend_spec_lengths, "Lengths", buckets: [1, 5]).observe(3)
+    end
+
+    def series(name)
+      backend.snapshot.find { |series| series.name == name }
+    end
+
+    it "is an Enumerable of series" do
+      expect(backend.snapshot).to be_a(Enumerable).and all(be_a(TaskerTelemetry::Series))
+      expect(backend.snapshot.each.size).to eq(backend.snapshot.count)
+      expect(backend.snapshot.superseded).to eq([])
+    end
+
+    it "has of each series the name, kind, help, labels, value and beginning" do
+      expect(series("backend_spec_words_total")).to be_frozen.and have_attributes(
+        kind: :counter, help: "Words", labels: { word: "hund", language: "de" }, value: 2, superseded?: false,
+        created_at: be_within(60).of(Time.now)
+      )
+    end
+
+    it "has histograms whole" do
+      expect(series("backend_spec_lengths").value)
+        .to eq(count: 1, sum: 3.0, buckets: { 1.0 => 0, 5.0 => 1, Float::INFINITY => 1 })
+    end
+
+    it "becomes a Hash, and so does each series" do
+      expect(series("backend_spec_words_total").to_h).to eq(
+        name: "backend_spec_words_total", kind: :counter, labels: { word: "hund", language: "de" }, value: 2
+      )
+      expect(backend.snapshot.to_h.fetch("backend_spec_words_total")).to eq({ word: "hund", language: "de" } => 2)
+    end
+  end
+
+  describe "#stats" do
+    it "tells of the registry, the arena and the collect blocks" do
+      TaskerTelemetry.collect { nil }
+      expect(backend.stats).to include(collect: include(include(location: /metrics_backend_spec.rb:\d+/)))
+      expect(TaskerTelemetry.status).to include(version: TaskerTelemetry::VERSION, environment: "test", strict: false,
+                                                metrics: be_a(Hash), endpoint: { path: nil, protected_by: [] })
+    end
+
+    it "holds no secret" do
+      configure do |config|
+        config.endpoint.token = "hunter2"
+        config.endpoint.username = "prometheus"
+        config.endpoint.password = "swordfish"
+      end
+      expect(TaskerTelemetry.status.inspect).not_to match(/hunter2|swordfish/)
+      expect(TaskerTelemetry.status[:endpoint]).to eq(path: nil, protected_by: %i[token basic])
+    end
+  end
+
+  describe "#clear!" do
+    it "forgets samples and keeps declarations" do
+      counter = TaskerTelemetry.counter(:backend_spec_cleared_total)
+      counter.increment(5)
+      expect(backend.clear!).to be_positive
+      expect(counter.value).to eq(0)
+      counter.increment
+      expect([counter.value, TaskerTelemetry.counter(:backend_spec_cleared_total)]).to eq([1, counter])
+    end
+  end
+
+  describe "#instance_id" do
+    it "is the arena's, so the same in every process that counts into it" do
+      TaskerTelemetry.counter(:backend_spec_identity_total).increment
+      reader, writer = IO.pipe
+      pid = fork do
+        writer.write(backend.instance_id)
+        exit!(0)
+      end
+      Process.wait(pid)
+      writer.close
+      expect(reader.read).to eq(backend.instance_id).and match(/\A\h+\z/)
+    end
+  end
+end

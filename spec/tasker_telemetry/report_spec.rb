@@ -1,0 +1,84 @@
+# frozen_string_literal: true
+
+require "csv"
+require "json"
+require "tmpdir"
+
+RSpec.describe TaskerTelemetry::Report do
+  around { |example| Dir.mktmpdir { |directory| (@directory = directory) && example.run } }
+
+  attr_reader :directory
+
+  let(:arena) { "#{directory}/arena" }
+  let(:environment) { { "ARENA" => arena, "RUBYLIB" => "#{RubyProcess::ROOT}/lib:#{ENV.fetch("RUBYLIB", nil)}" } }
+
+  before do
+    File.write("#{directory}/Rakefile", <<~RUBY)
+      require "tasker_telemetry/tasks"
+      TaskerTelemetry.configure { |config| config.metrics.arena = ENV.fetch("ARENA") }
+    RUBY
+    counted = run_ruby(<<~RUBY, env: environment)
+      require "tasker_telemetry"
+      TaskerTelemetry.configure { |config| config.metrics.arena = ENV.fetch("ARENA") }
+      TaskerTelemetry.counter(:orders_total, "Orders", labels: %i[status]).increment(3, status: "paid, in full")
+    RUBY
+    raise counted.to_s unless counted.success?
+  end
+
+  def rake(*arguments, env: {})
+    run_command("rake", "--quiet", *arguments, env: environment.merge(env), chdir: directory)
+  end
+
+  describe "tasker_telemetry:export_now" do
+    it "prints what other processes counted, and nothing else" do
+      outcome = rake("tasker_telemetry:export_now")
+      expect(outcome).to be_success, outcome.to_s
+      expect(outcome.out).to start_with("# HELP ").and include(%(\norders_total{status="paid, in full"} 3\n))
+    end
+
+    it "prints each format" do
+      expect(rake("tasker_telemetry:export_now[openmetrics]").out).to end_with("# EOF\n")
+      expect(JSON.parse(rake("tasker_telemetry:export_now[json]").out)).not_to be_empty
+      expect(CSV.parse(rake("tasker_telemetry:export_now[csv]").out).flatten.join(" ")).to include("orders_total")
+    end
+
+    it "writes a file whole, in the place of the old one" do
+      page = "#{directory}/page.prom"
+      File.write(page, "old")
+      outcome = rake("tasker_telemetry:export_now", env: { "OUTPUT" => page })
+      expect([outcome.success?, outcome.out]).to eq([true, ""]), outcome.to_s
+      expect(File.read(page)).to include("orders_total")
+      expect(Dir.children(directory)).to contain_exactly("Rakefile", "arena", "page.prom")
+    end
+
+    it "fails, and says why, when there is no such format or the file cannot be written" do
+      outcome = rake("tasker_telemetry:export_now[xml]")
+      expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
+      expect(outcome.err).to match(/\Atasker_telemetry:export_now: .*xml.*prometheus/)
+
+      outcome = rake("tasker_telemetry:export_now", env: { "OUTPUT" => "#{directory}/none/page" })
+      expect(outcome.status.exitstatus).to eq(1)
+      expect(outcome.err).to match(/No such file or directory/)
+    end
+  end
+
+  describe "tasker_telemetry:status" do
+    it "is for people" do
+      outcome = rake("tasker_telemetry:status")
+      expect(outcome).to be_success, outcome.to_s
+      expect(outcome.out).to include("service_name: app\n").and include("version: #{TaskerTelemetry::VERSION}\n")
+      expect(outcome.out).to include(arena)
+    end
+
+    it "is for programs" do
+      outcome = rake("tasker_telemetry:status", env: { "FORMAT" => "json" })
+      expect(JSON.parse(outcome.out)).to include("service_name" => "app", "metrics" => be_a(Hash))
+    end
+
+    it "fails for another format" do
+      outcome = rake("tasker_telemetry:status", env: { "FORMAT" => "yaml" })
+      expect(outcome.status.exitstatus).to eq(1)
+      expect(outcome.err).to eq(%(tasker_telemetry:status: FORMAT cannot be "yaml"; accepted: text, json\n))
+    end
+  end
+end
