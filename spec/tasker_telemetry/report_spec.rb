@@ -2,6 +2,7 @@
 
 require "csv"
 require "json"
+require "tasker_telemetry/report"
 require "tmpdir"
 
 RSpec.describe TaskerTelemetry::Report do
