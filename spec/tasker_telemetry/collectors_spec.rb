@@ -59,7 +59,7 @@ RSpec.describe TaskerTelemetry::Collectors do
   describe "with a block that does not end" do
     let(:gate) { Queue.new }
 
-    before { collectors.add(-> { ran << :slow && gate.pop }) }
+    before { collectors.add(-> { (ran << :slow) && gate.pop }) }
     after { gate.close }
 
     it "goes on without it, and with the others" do
@@ -98,7 +98,7 @@ RSpec.describe TaskerTelemetry::Collectors do
   end
 
   it "does not wait for itself when a block exports" do
-    collectors.add(-> { collectors.run && ran << :inner })
+    collectors.add(-> { collectors.run && (ran << :inner) })
     collectors.add(-> { ran << :outer })
     expect(seconds { collectors.run }).to be < 0.15
     expect(ran).to eq([:outer])
@@ -111,14 +111,14 @@ RSpec.describe TaskerTelemetry::Collectors do
   end
 
   it "keeps one block per place when a file is loaded again" do
-    2.times { eval("-> { ran << :loaded }", binding, "reloaded.rb", 1).then { |block| collectors.add(block) } } # rubocop:disable Style/EvalWithLocation, Security/Eval
+    2.times { eval("-> { ran << :loaded }", binding, "reloaded.rb", 1).then { |block| collectors.add(block) } } # rubocop:disable Style/EvalWithLocation
     collectors.run
     expect(ran).to eq([:loaded])
   end
 
   it "keeps every block that one loop made, and every one of a line" do
     3.times { |number| collectors.add(-> { ran << number }) }
-    collectors.add(-> { ran << :a }) && nil || collectors.add(-> { ran << :b })
+    (collectors.add(-> { ran << :a }) && nil) || collectors.add(-> { ran << :b })
     collectors.run
     expect(ran).to eq([0, 1, 2, :a, :b])
   end

@@ -39,7 +39,7 @@ RSpec.describe TaskerTelemetry, ".configure" do
         set = lambda do |value|
           TaskerTelemetry.configure { |config| (config.respond_to?(:#{option}) ? config : config.metrics).#{option} = value }
         end
-        values = #{option == "arena" ? '%w[/tmp/none/a /tmp/none/b]' : '%w[one two]'}
+        values = %w[#{option == "arena" ? "/tmp/none/a /tmp/none/b" : "one two"}]
         set.call(values[0])
         set.call(nil)
         counter.increment

@@ -13,7 +13,7 @@ RSpec.describe TaskerTelemetry::Log do
 
   it "says once what happens often, and how often it went unsaid" do
     clock = 100.0
-    allow(Process).to receive(:clock_gettime).and_wrap_original { |_, *| clock }
+    allow(Process).to(receive(:clock_gettime).and_wrap_original { |_, *| clock })
     1000.times { described_class.limited(:matter) { "again" } }
     expect(log.string.lines.size).to eq(1)
     clock += described_class::INTERVAL

@@ -7,7 +7,8 @@ RSpec.describe TaskerTelemetry::MetricsBackend do
 
   it "is the one object behind the module's methods" do
     expect(backend.counter(:backend_spec_total)).to equal(TaskerTelemetry.counter("backend_spec_total"))
-    expect(backend.gauge(:backend_spec, aggregation: :max)).to equal(TaskerTelemetry.gauge(:backend_spec, aggregation: :max))
+    expect(backend.gauge(:backend_spec,
+                         aggregation: :max)).to equal(TaskerTelemetry.gauge(:backend_spec, aggregation: :max))
     expect(backend.histogram(:backend_spec_seconds)).to equal(TaskerTelemetry.histogram(:backend_spec_seconds))
     expect(described_class).not_to respond_to(:new)
   end

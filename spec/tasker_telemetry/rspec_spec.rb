@@ -44,7 +44,8 @@ RSpec.describe TaskerTelemetry::RSpec do
         .and increment_metric(:rspec_spec_total).by(2).with(plan: "pro")
       expect { order("failed") }.not_to increment_metric(:rspec_spec_total).with(status: "paid")
       expect { expect { order }.not_to increment_metric(:rspec_spec_total).with(status: "paid") }
-        .to fail_with('expected the block not to increment rspec_spec_total with status: "paid", but it went from 1 to 2')
+        .to fail_with('expected the block not to increment rspec_spec_total with status: "paid", ' \
+                      "but it went from 1 to 2")
     end
 
     it "sees what another process counts" do

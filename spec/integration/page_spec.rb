@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+RSpec.describe "A page" do
+  values = {
+    "quotes" => 'say "cheese"',
+    "backslashes" => 'C:\\temp\\new',
+    "an escaped newline" => 'one\\ntwo',
+    "a newline" => "one\ntwo",
+    "a carriage return" => "one\r\ntwo",
+    "an emoji" => "🧀",
+    "NUL" => "a\0b",
+    "nothing" => "",
+    "braces and commas" => 'a="1",b{c} d # e',
+    "10 kB" => "x" * 10_000,
+    "Latin-1" => "caf\xE9".dup.force_encoding("ISO-8859-1"),
+    "UTF-16" => "käse".encode("UTF-16LE")
+  }
+
+  let(:counter) { TaskerTelemetry.counter(:page_spec_total, "Any \\ label\nvalue", labels: %i[value kind]) }
+  let(:latency) { TaskerTelemetry.histogram(:page_spec_seconds, "Durations", labels: %i[value], unit: :seconds) }
+  let(:gauge) { TaskerTelemetry.gauge(:page_spec_depth, "Depth", labels: %i[value], aggregation: :per_process) }
+
+  before do
+    TaskerTelemetry.reset!
+    values.each_value do |value|
+      counter.increment(value: value, kind: :any)
+      latency.observe(0.3, value: value)
+      gauge.set(-1.5, value: value)
+    end
+    # Neither is UTF-8, and both come out alike: they are one series.
+    ["\xff", "\xfe"].each { |value| counter.increment(value: value, kind: :broken) }
+  end
+
+  { openmetrics: "OpenMetrics", prometheus: "Prometheus text" }.each do |format, name|
+    describe "in #{name}" do
+      let(:page) { TaskerTelemetry.export(format) }
+      let(:samples) { parse_page(page, format) }
+
+      it "is read by the reference parser, with every label value as it was" do
+        whole = values.except("10 kB").transform_values { |value| value.encode("UTF-8") }
+        read = samples.filter_map { |(sample, labels), _| labels["value"] if sample == "page_spec_total" }
+        expect(read).to include(*whole.values)
+        expect(read.size).to eq(values.size + 1)
+        expect(read).to include("\u{FFFD}").and include(start_with("x" * 100))
+        expect(samples.fetch(["page_spec_total", { "value" => "\u{FFFD}", "kind" => "broken" }])).to eq(2)
+      end
+
+      it "has no two lines alike" do
+        lines = page.lines.grep_v(/^#/).map { |line| line.rpartition(" ").first }
+        expect(lines.tally.select { |_, count| count > 1 }).to be_empty
+      end
+
+      it "is the same each time" do
+        own = /^.*tasker_telemetry_scrape.*$|^process_.*$/
+        expect(page.gsub(own, "").lines.grep(/page_spec/)).to eq(TaskerTelemetry.export(format).lines.grep(/page_spec/))
+      end
+    end
+  end
+
+  it "leaves promtool with nothing to say" do
+    expect(promtool(TaskerTelemetry.export(:prometheus))).to eq("")
+  end
+
+  it "leaves promtool with nothing to say about a served application either" do
+    Application.open do |application|
+      application.serve(workers: 1)
+      application.request("GET", "/index")
+      application.request("POST", "/work", {}, "good")
+      expect(promtool(application.request("GET", "/metrics").body)).to eq("")
+    end
+  end
+end
