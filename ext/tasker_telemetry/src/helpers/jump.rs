@@ -1,0 +1,98 @@
+//! Calls into Ruby code that may leave by another way than returning.
+
+#![allow(unsafe_code)]
+
+use super::value::class_name;
+use magnus::rb_sys::FromRawValue;
+use magnus::value::ReprValue;
+use magnus::{Ruby, Value};
+use rb_sys::{Qnil, VALUE};
+use std::ffi::{c_int, CStr};
+use std::num::NonZero;
+
+/// What a call left by: an exception, a `throw`, `Thread#kill`, `exit`. Ruby itself keeps what belongs to it, where
+/// its garbage collector looks, so this is a number that hot paths can return in a register.
+///
+/// It is meant to be raised on: no Ruby code may run in between.
+#[derive(Clone, Copy)]
+pub struct Jump(NonZero<c_int>);
+
+/// `ruby_tag_type`'s number of an exception.
+const RAISE: c_int = 6;
+
+impl Jump {
+    /// As magnus has it, which raises it on when a method returns it.
+    pub fn into_error(self) -> magnus::Error {
+        // SAFETY: the GVL is held, and the number came from `rb_protect`. The jump ends in magnus' own protection, in
+        // this very frame.
+        let caught = magnus::rb_sys::protect(|| unsafe { rb_sys::rb_jump_tag(self.0.get()) });
+        match caught {
+            Err(error) => error,
+            Ok(_) => unreachable!("rb_jump_tag returned"),
+        }
+    }
+}
+
+/// Runs `body`, which calls Ruby, and does not let what it raises jump over Rust's frames. A panic in `body` would end
+/// the process: it may do no more than call Ruby.
+pub fn protect<F: FnOnce() -> VALUE>(body: F) -> Result<VALUE, Jump> {
+    let mut body = Some(body);
+    let mut state = 0;
+    // SAFETY: `run` is called once, during this call, with the closure that lives in this frame.
+    let value = unsafe { rb_sys::rb_protect(Some(run::<F>), (&raw mut body) as VALUE, &raw mut state) };
+    match NonZero::new(state) {
+        None => Ok(value),
+        Some(state) => Err(Jump(state)),
+    }
+}
+
+unsafe extern "C" fn run<F: FnOnce() -> VALUE>(body: VALUE) -> VALUE {
+    // SAFETY: `protect` passes its own `Option<F>`.
+    let body = unsafe { &mut *(body as *mut Option<F>) };
+    body.take().map_or(Qnil as VALUE, |body| body())
+}
+
+/// Like [`protect`] for code that is not ours, whose failure is data: the inner `Err` is the class of the exception
+/// that a plain `rescue` in a careful program would catch, and `$!` is as before the call. What merely passes through
+/// stays a [`Jump`]: a `throw` (as `Timeout` does), a kill, `exit`, a signal.
+pub fn rescue(ruby: &Ruby, body: impl FnOnce() -> VALUE) -> Result<Result<VALUE, String>, Jump> {
+    // SAFETY: native methods hold the GVL. An exception that was being handled stays alive: it is in this frame.
+    let before = unsafe { rb_sys::rb_errinfo() };
+    match protect(body) {
+        Ok(value) => Ok(Ok(value)),
+        Err(jump) if jump.0.get() == RAISE => {
+            // SAFETY: after a raise, this is the exception.
+            let exception = unsafe { Value::from_raw(rb_sys::rb_errinfo()) };
+            if !recoverable(ruby, exception) {
+                return Err(jump);
+            }
+            let class = class_name(exception);
+            // SAFETY: it was Ruby's own value.
+            unsafe { rb_sys::rb_set_errinfo(before) };
+            Ok(Err(class))
+        }
+        Err(jump) => Err(jump),
+    }
+}
+
+fn recoverable(ruby: &Ruby, exception: Value) -> bool {
+    exception.is_kind_of(ruby.exception_standard_error())
+        || exception.is_kind_of(ruby.exception_script_error())
+        || exception.is_kind_of(ruby.exception_sys_stack_error())
+}
+
+/// Calls a method of the module `TaskerTelemetry` with texts.
+pub fn call(method: &CStr, texts: [&str; 3]) -> Result<(), Jump> {
+    // SAFETY: the GVL is held, and the texts are copied; what raises is caught.
+    protect(|| unsafe {
+        let module = rb_sys::rb_const_get(rb_sys::rb_cObject, rb_sys::rb_intern(c"TaskerTelemetry".as_ptr()));
+        let texts = texts.map(|text| rb_sys::rb_utf8_str_new(text.as_ptr().cast(), text.len() as _));
+        rb_sys::rb_funcallv(
+            module,
+            rb_sys::rb_intern(method.as_ptr()),
+            texts.len() as c_int,
+            texts.as_ptr(),
+        )
+    })?;
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! Label values from keywords to the packed key that the core looks up.
+//!
+//! The fast path reads Symbols, Strings, small Integers, true, false and nil where they stand and runs no Ruby code.
+//! Everything else is converted to owned text first, since a `to_s` may do anything: raise, fork, or record into the
+//! same metric. Only then is the core called.
+
+#![allow(unsafe_code)]
+
+use super::jump::{protect, rescue, Jump};
+use super::registry;
+use super::value::class_name;
+use magnus::rb_sys::{AsRawValue, FromRawValue};
+use magnus::{RHash, Ruby, Value};
+use rb_sys::macros::{ENCODING_GET, FIX2LONG, FIXNUM_P, RB_SYMBOL_P, RB_TYPE_P, RSTRING_LEN, RSTRING_PTR};
+use rb_sys::{ruby_value_type::RUBY_T_STRING, st_retval, Qfalse, Qnil, Qtrue, Qundef, VALUE};
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::slice;
+use tasker_telemetry_core::metric::LabelKey;
+
+/// Why labels could not be packed.
+pub enum Refusal {
+    /// Not the declared set; these were given.
+    Names(Vec<String>),
+    /// A value that cannot be turned into text.
+    Value {
+        /// The label.
+        label: String,
+        /// Class of what its `to_s` raised.
+        error: String,
+    },
+}
+
+/// The declared labels of a metric, in declared order.
+pub struct Labels(Box<[Label]>);
+
+struct Label {
+    name: String,
+    /// The name as the Symbol that callers write.
+    symbol: VALUE,
+}
+
+// SAFETY: `symbol` belongs to an ID, and Ruby neither frees nor moves a Symbol that has one. It is used with the GVL only.
+unsafe impl Send for Labels {}
+// SAFETY: as above.
+unsafe impl Sync for Labels {}
+
+impl Labels {
+    /// Labels of these names.
+    pub fn new(names: &[String]) -> Self {
+        let label = |name: &String| Label {
+            name: name.clone(),
+            // SAFETY: the GVL is held; the name was checked by the core, so it is ASCII.
+            symbol: unsafe {
+                rb_sys::rb_id2sym(rb_sys::rb_intern3(
+                    name.as_ptr().cast(),
+                    name.len() as _,
+                    rb_sys::rb_utf8_encoding(),
+                ))
+            },
+        };
+        Self(names.iter().map(label).collect())
+    }
+
+    /// The names as Symbols.
+    pub fn symbols(&self) -> impl Iterator<Item = Value> + '_ {
+        // SAFETY: such Symbols live for ever.
+        self.0.iter().map(|label| unsafe { Value::from_raw(label.symbol) })
+    }
+
+    /// Packs the values and hands them to `body`, which must not call Ruby.
+    #[inline(always)]
+    pub fn packed<T>(
+        &self,
+        ruby: &Ruby,
+        keywords: Option<RHash>,
+        body: impl FnOnce(&LabelKey) -> T,
+    ) -> Result<Result<T, Refusal>, Jump> {
+        let mut key = LabelKey::reusing(BUFFER.0.take());
+        if !self.fill(keywords, &mut key) {
+            BUFFER.give_back(key);
+            // Conversion may come back here through a `to_s`, so it does not hold the buffer.
+            let values = match self.convert(ruby, keywords)? {
+                Ok(values) => values,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            key = LabelKey::reusing(BUFFER.0.take());
+            for value in values {
+                push(&mut key, &value);
+            }
+        }
+        let result = body(&key);
+        BUFFER.give_back(key);
+        Ok(Ok(result))
+    }
+
+    /// Packs what needs no Ruby code; `false` when there is more to it.
+    #[inline(always)]
+    fn fill(&self, keywords: Option<RHash>, key: &mut LabelKey) -> bool {
+        let Some(keywords) = keywords else {
+            return self.0.is_empty();
+        };
+        let keywords = keywords.as_raw();
+        for label in &self.0 {
+            // SAFETY: the GVL is held. Looking up a Symbol compares by identity: it runs no Ruby code.
+            let value = unsafe { rb_sys::rb_hash_lookup2(keywords, label.symbol, Qundef as VALUE) };
+            // SAFETY: the value is in a Hash that the running method was called with.
+            if value == Qundef as VALUE || !unsafe { push_native(key, value) } {
+                return false;
+            }
+        }
+        // SAFETY: the GVL is held, and it is a Hash.
+        unsafe { rb_sys::rb_hash_size_num(keywords) as usize == self.0.len() }
+    }
+
+    #[cold]
+    fn convert(&self, ruby: &Ruby, keywords: Option<RHash>) -> Result<Result<Vec<String>, Refusal>, Jump> {
+        let keywords = keywords.unwrap_or_else(|| ruby.hash_new());
+        if keywords.len() != self.0.len() {
+            return Ok(Err(Refusal::Names(names(keywords)?)));
+        }
+        let mut values = Vec::with_capacity(self.0.len());
+        for label in &self.0 {
+            // SAFETY: such a Symbol lives for ever.
+            let symbol = unsafe { Value::from_raw(label.symbol) };
+            let found = keywords.get(symbol).or_else(|| keywords.get(ruby.str_new(&label.name)));
+            let Some(value) = found else {
+                return Ok(Err(Refusal::Names(names(keywords)?)));
+            };
+            match text(ruby, value)? {
+                Ok(value) => values.push(value),
+                Err(error) => {
+                    return Ok(Err(Refusal::Value {
+                        label: label.name.clone(),
+                        error,
+                    }))
+                }
+            }
+        }
+        Ok(Ok(values))
+    }
+}
+
+/// The allocation that keys are packed into. A call takes it and gives it back, so a nested call finds none and makes
+/// its own.
+struct Buffer(Cell<Vec<u8>>);
+
+/// More than this is not kept.
+const KEPT_BYTES: usize = 64 * 1024;
+
+impl Buffer {
+    #[inline]
+    fn give_back(&self, key: LabelKey) {
+        let buffer = key.into_buffer();
+        if buffer.capacity() <= KEPT_BYTES {
+            self.0.set(buffer);
+        }
+    }
+}
+
+// SAFETY: it is used with the GVL only; the extension does not declare itself safe for Ractors, so there is one GVL.
+unsafe impl Sync for Buffer {}
+
+static BUFFER: Buffer = Buffer(Cell::new(Vec::new()));
+
+fn push(key: &mut LabelKey, value: &str) {
+    if key.push(value) {
+        registry().cut_label();
+    }
+}
+
+/// Appends a value whose text is known without running Ruby code.
+///
+/// # Safety
+/// The GVL is held, and `value` is alive.
+#[inline]
+unsafe fn push_native(key: &mut LabelKey, value: VALUE) -> bool {
+    if FIXNUM_P(value) {
+        // SAFETY: it is a fixnum.
+        push(key, itoa::Buffer::new().format(unsafe { FIX2LONG(value) }));
+        return true;
+    }
+    // SAFETY: it is alive, so its type can be asked; a Symbol's name lives as long as the Symbol.
+    let string = unsafe {
+        if RB_TYPE_P(value, RUBY_T_STRING) {
+            value
+        } else if RB_SYMBOL_P(value) {
+            rb_sys::rb_sym2str(value)
+        } else {
+            let name = match value {
+                _ if value == Qnil as VALUE => "",
+                _ if value == Qtrue as VALUE => "true",
+                _ if value == Qfalse as VALUE => "false",
+                _ => return false,
+            };
+            push(key, name);
+            return true;
+        }
+    };
+    // SAFETY: it is a String.
+    let Some(bytes) = (unsafe { utf8(string) }) else {
+        return false;
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(value) => push(key, value),
+        Err(_) => {
+            if key.push_bytes(bytes) {
+                registry().cut_label();
+            }
+        }
+    }
+    true
+}
+
+/// The bytes of a String that need no transcoding: UTF-8, its subset ASCII, or bytes of no encoding.
+///
+/// # Safety
+/// The GVL is held, and `string` is a String; the bytes are valid until Ruby runs.
+#[inline]
+unsafe fn utf8<'a>(string: VALUE) -> Option<&'a [u8]> {
+    // SAFETY: see above.
+    unsafe {
+        let encoding = ENCODING_GET(string);
+        let known = encoding == rb_sys::rb_utf8_encindex()
+            || encoding == rb_sys::rb_usascii_encindex()
+            || encoding == rb_sys::rb_ascii8bit_encindex();
+        known.then(|| slice::from_raw_parts(RSTRING_PTR(string).cast::<u8>(), RSTRING_LEN(string) as usize))
+    }
+}
+
+/// The text of any value, by `to_s` where Ruby has to be asked; valid UTF-8 whatever it held.
+fn text(ruby: &Ruby, value: Value) -> Result<Result<String, String>, Jump> {
+    let raw = value.as_raw();
+    // SAFETY: the GVL is held; `raw` is in the keywords of the running method. What may raise is protected.
+    unsafe {
+        let string = if RB_TYPE_P(raw, RUBY_T_STRING) {
+            raw
+        } else if RB_SYMBOL_P(raw) {
+            rb_sys::rb_sym2str(raw)
+        } else {
+            match rescue(ruby, || rb_sys::rb_obj_as_string(raw))? {
+                Ok(string) => string,
+                Err(error) => return Ok(Err(error)),
+            }
+        };
+        let string = if utf8(string).is_some() {
+            string
+        } else {
+            let replace = rb_sys::ruby_econv_flag_type::RUBY_ECONV_INVALID_REPLACE as i32
+                | rb_sys::ruby_econv_flag_type::RUBY_ECONV_UNDEF_REPLACE as i32;
+            let encoded = rescue(ruby, || {
+                let target = rb_sys::rb_enc_from_encoding(rb_sys::rb_utf8_encoding());
+                rb_sys::rb_str_encode(string, target, replace, Qnil as VALUE)
+            })?;
+            // Of an encoding without a converter the bytes are taken for UTF-8.
+            encoded.unwrap_or(string)
+        };
+        Ok(Ok(lossy(string)))
+    }
+}
+
+/// The names of keywords, for a message.
+fn names(keywords: RHash) -> Result<Vec<String>, Jump> {
+    let mut names = Vec::new();
+    // SAFETY: the GVL is held, and `name` is called during this call alone, with `names`.
+    protect(|| unsafe {
+        rb_sys::rb_hash_foreach(keywords.as_raw(), Some(name), (&raw mut names) as VALUE);
+        Qnil as VALUE
+    })?;
+    Ok(names)
+}
+
+unsafe extern "C" fn name(key: VALUE, _value: VALUE, names: VALUE) -> c_int {
+    // SAFETY: `names` passes its own Vec, and the key is in the Hash that is walked.
+    unsafe {
+        let names = &mut *(names as *mut Vec<String>);
+        names.push(if RB_SYMBOL_P(key) {
+            lossy(rb_sys::rb_sym2str(key))
+        } else if RB_TYPE_P(key, RUBY_T_STRING) {
+            lossy(key)
+        } else {
+            class_name(Value::from_raw(key))
+        });
+    }
+    st_retval::ST_CONTINUE as c_int
+}
+
+/// # Safety
+/// The GVL is held, and `string` is a String.
+unsafe fn lossy(string: VALUE) -> String {
+    // SAFETY: the bytes are copied before Ruby runs again.
+    let bytes = unsafe { slice::from_raw_parts(RSTRING_PTR(string).cast::<u8>(), RSTRING_LEN(string) as usize) };
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,95 @@
+//! Work without the GVL.
+
+#![allow(unsafe_code)]
+
+use super::jump::{protect, Jump};
+use std::ffi::c_void;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Whether Ruby wants the thread back: a signal, `Thread#kill`, `Thread#raise`, a timeout.
+pub struct Cancelled(AtomicBool);
+
+impl Cancelled {
+    /// To be asked often; then work returns with what it has, and goes on in another call of [`without_gvl`].
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Job<'a, F, T> {
+    work: &'a mut F,
+    result: Option<thread::Result<T>>,
+    cancelled: &'a Cancelled,
+}
+
+/// Runs `work` once without the GVL, then lets Ruby act on what interrupted it.
+///
+/// `Send` keeps Ruby objects out of `work`. The answer is dropped when Ruby's interrupt raises.
+pub fn without_gvl<T: Send>(mut work: impl FnMut(&Cancelled) -> T + Send) -> Result<T, Jump> {
+    loop {
+        let cancelled = Cancelled(AtomicBool::new(false));
+        let result = match release(&mut work, &cancelled) {
+            Some(Err(panic)) => resume_unwind(panic),
+            Some(Ok(value)) => Some(value),
+            None => None,
+        };
+        // A pending interrupt keeps Ruby from starting the work at all (`None`): it has to be acted upon first.
+        if result.is_none() || cancelled.get() {
+            // SAFETY: the GVL is held again. What the interrupt raises is caught by `protect`, so nothing jumps over
+            // the frames of Rust.
+            protect(|| unsafe {
+                rb_sys::rb_thread_check_ints();
+                rb_sys::Qnil as rb_sys::VALUE
+            })?;
+        }
+        if let Some(value) = result {
+            return Ok(value);
+        }
+    }
+}
+
+fn release<F, T>(work: &mut F, cancelled: &Cancelled) -> Option<thread::Result<T>>
+where
+    F: FnMut(&Cancelled) -> T + Send,
+    T: Send,
+{
+    let mut job = Job {
+        work,
+        result: None,
+        cancelled,
+    };
+    // SAFETY: `job` and `cancelled` outlive the call, which returns only after `run` has; `unblock` is called by
+    // other threads in the meantime, and touches the atomic flag alone. The variant `2` never raises by itself, so it
+    // cannot jump over these frames.
+    unsafe {
+        rb_sys::rb_thread_call_without_gvl2(
+            Some(run::<F, T>),
+            (&raw mut job).cast(),
+            Some(unblock),
+            std::ptr::from_ref(cancelled).cast_mut().cast(),
+        );
+    }
+    job.result
+}
+
+unsafe extern "C" fn run<F, T>(job: *mut c_void) -> *mut c_void
+where
+    F: FnMut(&Cancelled) -> T,
+{
+    // SAFETY: `release` passes its own `Job<F, T>`, and does not touch it before this returns.
+    let job = unsafe { &mut *job.cast::<Job<'_, F, T>>() };
+    // A panic must not unwind through the frames of C that are above.
+    job.result = Some(catch_unwind(AssertUnwindSafe(|| (job.work)(job.cancelled))));
+    null_mut()
+}
+
+unsafe extern "C" fn unblock(cancelled: *mut c_void) {
+    // SAFETY: `release` passes a `Cancelled` that lives until the work has returned; Ruby calls no unblock function
+    // after that.
+    unsafe { &*cancelled.cast::<Cancelled>() }
+        .0
+        .store(true, Ordering::Relaxed);
+}

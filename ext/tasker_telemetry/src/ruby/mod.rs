@@ -1,0 +1,33 @@
+//! What Ruby sees: one file per class, and what the classes share.
+
+mod amount;
+mod bound;
+mod bound_counter;
+mod bound_gauge;
+mod bound_histogram;
+mod counter;
+#[cfg(feature = "failpoints")]
+mod failpoint;
+mod gauge;
+mod histogram;
+mod instrument;
+mod native;
+mod page;
+mod refusal;
+mod settings;
+mod snapshot;
+
+use magnus::{Error, Module, Ruby};
+
+pub fn init(ruby: &Ruby) -> Result<(), Error> {
+    let module = ruby.define_module("TaskerTelemetry")?;
+    counter::init(ruby, module)?;
+    gauge::init(ruby, module)?;
+    histogram::init(ruby, module)?;
+    bound_counter::init(ruby, module)?;
+    bound_gauge::init(ruby, module)?;
+    bound_histogram::init(ruby, module)?;
+    let native = module.define_module("Native")?;
+    page::init(ruby, native)?;
+    native::init(native)
+}
