@@ -129,12 +129,10 @@ impl Metric {
             .map_or(0, |registry| registry.clear_metric(self))
     }
 
-    /// Counts and describes a refusal of the labels `given`.
+    /// A refusal of the labels `given`. It is the caller's to count, since labels also name what is only read.
     #[must_use]
     pub fn wrong_labels(&self, given: &[&str]) -> Rejection {
-        let rejection = Rejection::labels(&self.descriptor, given);
-        self.count(&rejection);
-        rejection
+        Rejection::labels(&self.descriptor, given)
     }
 
     fn count(&self, rejection: &Rejection) {
