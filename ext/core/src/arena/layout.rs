@@ -111,6 +111,10 @@ impl<'a> Header<'a> {
     }
 
     cell!(
+        /// When the arena was made, in nanoseconds since the Unix epoch.
+        created, CREATED_AT
+    );
+    cell!(
         /// Where the next reservation in the log begins.
         tail, TAIL_AT
     );

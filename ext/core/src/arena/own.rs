@@ -70,17 +70,24 @@ pub(super) fn dropped(records: &Records<'_>) -> [u64; DROPPED_CELLS] {
 }
 
 fn about_the_arena(defaults: &LabelKey, arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
-    let now = sys::wall_clock();
+    let created_at = records
+        .header()
+        .map_or(0, |header| header.created().load(Ordering::Relaxed));
     let point = |labels: &[&str], value: Value| Point {
         defaults: defaults.clone(),
         values: LabelKey::of(labels.iter().copied()),
         process: String::new(),
         value,
-        created_at: now,
+        created_at,
     };
     let count = |int: u64| Value::Counter(Count { int, float: 0.0 });
     let gauge = Kind::Gauge(Aggregation::Last);
     let dropped = dropped(records);
+    let current = counted.iter().filter(|family| !family.superseded);
+    let mut series: Vec<_> = current
+        .map(|family| (family.descriptor.name.as_str(), family.len()))
+        .collect();
+    series.sort_unstable();
     vec![
         Family::owned(
             descriptor(
@@ -110,10 +117,9 @@ fn about_the_arena(defaults: &LabelKey, arena: &Arc<Arena>, records: &Records<'_
                 gauge,
                 &["metric"],
             ),
-            counted
+            series
                 .iter()
-                .filter(|family| !family.superseded)
-                .map(|family| point(&[&family.descriptor.name], Value::Gauge(family.len() as f64)))
+                .map(|(name, series)| point(&[name], Value::Gauge(*series as f64)))
                 .collect(),
         ),
         Family::owned(
@@ -181,7 +187,7 @@ fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
             values: LabelKey::new(),
             process: owner.label(),
             value,
-            created_at: sys::wall_clock(),
+            created_at: slot.attached().load(Ordering::Relaxed),
         };
         let seconds = |float: f64| Value::Counter(Count { int: 0, float });
         // Another namespace's pids mean other processes here.

@@ -92,6 +92,10 @@ impl<'a> Slot<'a> {
         /// Nanoseconds it has spent in them.
         gc_nanos, 64
     );
+    cell!(
+        /// When it took the slot, in nanoseconds since the Unix epoch.
+        attached, 72
+    );
 }
 
 /// All slots that exist.
@@ -172,6 +176,7 @@ fn occupy(slot: &Slot<'_>, header: &Header<'_>) -> Member {
         Stat::read(std::process::id()).map_or(0, |stat| stat.started),
         Ordering::Relaxed,
     );
+    slot.attached().store(sys::wall_clock(), Ordering::Relaxed);
     for cell in [slot.preset(), slot.gc_runs(), slot.gc_nanos()] {
         cell.store(0, Ordering::Relaxed);
     }
