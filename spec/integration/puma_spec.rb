@@ -116,7 +116,7 @@ RSpec.describe "A Rails application under Puma with three workers" do
   end
 
   it "warns once at boot, in production, that anyone may read" do
-    Application.open do |application|
+    Application.open(env: { "LOG_LEVEL" => "warn" }) do |application|
       application.serve
       5.times { application.request("GET", "/metrics") }
       expect(application.log.scan("the metrics endpoint is open").size).to eq(1)

@@ -154,7 +154,7 @@ RSpec.describe TaskerTelemetry::Configuration do
 
     it "are readable by their own methods and shown nowhere" do
       expect([config.endpoint.token, config.endpoint.password]).to eq(%w[hunter2 swordfish])
-      shown = [config.inspect, config.to_s, config.to_h.inspect, config.endpoint.inspect, "#{config.endpoint}"]
+      shown = [config.inspect, config.to_s, config.to_h.inspect, config.endpoint.inspect, config.endpoint.to_s]
       expect(shown.join).to include("[FILTERED]").and include("prometheus")
       expect(shown.join).not_to match(/hunter2|swordfish/)
     end

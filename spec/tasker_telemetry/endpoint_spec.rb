@@ -82,7 +82,7 @@ RSpec.describe TaskerTelemetry::Endpoint do
       _, _, body = described_class.call("REQUEST_METHOD" => "GET")
       pieces = body.to_enum(:each).to_a
       body.close
-      expect(pieces.size).to be > 3
+      expect(pieces.size).to be > 1
       expect(pieces.join.scan(/^endpoint_spec_total\{/).size).to be > 20_000
     end
 

@@ -65,7 +65,7 @@ RSpec.describe TaskerTelemetry::RSpec do
       expect { depth.set(7, queue: "mail") }.to set_metric(depth).to(7).with(queue: "mail")
       expect { depth.set(7, queue: "mail") }.not_to set_metric(:rspec_spec_depth)
       expect { expect { depth.set(8, queue: "mail") }.to set_metric(:rspec_spec_depth).to(9) }
-        .to fail_with("expected the block to set rspec_spec_depth to 9, but the value is 8")
+        .to fail_with("expected the block to set rspec_spec_depth to 9, but the value is 8.0")
       expect { expect { nil }.to set_metric(:rspec_spec_depth).with(queue: "none") }
         .to fail_with('expected the block to set rspec_spec_depth with queue: "none", but there is no such series')
     end
