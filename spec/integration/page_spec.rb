@@ -37,11 +37,10 @@ RSpec.describe "A page" do
       let(:samples) { parse_page(page, format) }
 
       it "is read by the reference parser, with every label value as it was" do
-        whole = values.except("10 kB").transform_values { |value| value.encode("UTF-8") }
+        whole = values.transform_values { |value| value.encode("UTF-8") }
         read = samples.filter_map { |(sample, labels), _| labels["value"] if sample == "page_spec_total" }
         expect(read).to include(*whole.values)
         expect(read.size).to eq(values.size + 1)
-        expect(read).to include("\u{FFFD}").and include(start_with("x" * 100))
         expect(samples.fetch(["page_spec_total", { "value" => "\u{FFFD}", "kind" => "broken" }])).to eq(2)
       end
 
@@ -58,7 +57,10 @@ RSpec.describe "A page" do
   end
 
   it "leaves promtool with nothing to say" do
-    expect(promtool(TaskerTelemetry.export(:prometheus))).to eq("")
+    # Metrics of other specifications may lack the help that promtool wants.
+    here = TaskerTelemetry.export(:prometheus).lines.grep(/^(# [A-Z]+ )?(page_spec|tasker_telemetry|process|ruby)_/)
+    expect(here.grep(/page_spec/).size).to be > 3 * values.size
+    expect(promtool(here.join)).to eq("")
   end
 
   it "leaves promtool with nothing to say about a served application either" do
