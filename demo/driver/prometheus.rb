@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+require "json"
+require "uri"
+require "yaml"
+
+module Demo
+  # A Prometheus that scrapes the application, and what it answers when asked.
+  class Prometheus
+    INTERVAL = 1.5 # seconds; longer than Puma keeps an idle connection, so that each scrape finds its own worker
+
+    def initialize(directory, children)
+      @directory = directory
+      @children = children
+      @port = Http.free_port
+    end
+
+    def start(target_port, token)
+      job = { "job_name" => "package_audit", "authorization" => { "credentials" => token },
+              "static_configs" => [{ "targets" => ["127.0.0.1:#{target_port}"] }] }
+      interval = "#{(INTERVAL * 1000).to_i}ms"
+      config = File.join(@directory, "prometheus.yml")
+      File.write(config, YAML.dump("global" => { "scrape_interval" => interval, "scrape_timeout" => interval },
+                                   "scrape_configs" => [job]))
+      child = @children.start("prometheus", "prometheus", "--config.file=#{config}", "--log.level=warn",
+                              "--storage.tsdb.path=#{File.join(@directory, "tsdb")}",
+                              "--web.listen-address=127.0.0.1:#{@port}")
+      Wait.until("Prometheus to scrape", 30, log: child.log) do
+        @children.check
+        total("up") == 1
+      end
+    end
+
+    # @return [Numeric] the sum of what an expression gives; 0 when it gives nothing
+    def total(expression)
+      query("sum(#{expression})").sum { |sample| number(sample["value"][1]) }
+    end
+
+    # @return [Hash{String=>Numeric}] the sums by one label
+    def by(label, selector)
+      query("sum by (#{label}) (#{selector})").to_h { |sample| [sample["metric"][label], number(sample["value"][1])] }
+    end
+
+    # Waits for a scrape that began after the call: what it saw is all that was counted until now.
+    def catch_up
+      now = Time.now.to_f
+      Wait.until("Prometheus to scrape again", 20) { total('timestamp(up{job="package_audit"})') > now }
+    end
+
+    private
+
+    def query(expression)
+      answer = Http.get(@port, "/api/v1/query?#{URI.encode_www_form(query: expression)}")
+      return [] unless answer&.code == "200"
+
+      JSON.parse(answer.body).fetch("data").fetch("result")
+    end
+
+    def number(text)
+      float = Float(text)
+      float == float.to_i ? float.to_i : float
+    end
+  end
+end
