@@ -10,18 +10,23 @@
 #![allow(unsafe_code)]
 
 mod cells;
+mod collections;
 mod expiry;
 pub mod fail;
 mod fold;
 pub mod fork;
+mod home;
 mod instrument;
 mod layout;
 mod map;
 mod node;
+mod notice;
 mod own;
 mod place;
 mod process;
 mod procfs;
+mod reading;
+mod recording;
 mod records;
 mod registry;
 mod rejection;
@@ -34,7 +39,8 @@ mod status;
 mod sys;
 
 pub use instrument::{Metric, OVERFLOW_LABEL};
-pub use registry::{Level, Notice, Quiescent, Registry, Threads};
+pub use notice::{Level, Notice};
+pub use registry::{Quiescent, Registry, Threads};
 pub use rejection::{Reason, Rejection};
 pub use scrape::Scrape;
 pub use series::Series;

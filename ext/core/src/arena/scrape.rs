@@ -3,8 +3,9 @@
 use super::expiry::{Expiry, Survey};
 use super::layout::Header;
 use super::node::{Node, Offset, RecordKind, State, Word};
+use super::notice::Level;
 use super::records::{Held, MetricCells, Records};
-use super::registry::{Level, Quiescent, Registry};
+use super::registry::{Quiescent, Registry};
 use super::schema::{self, Owner};
 use super::shared::{Arena, Pin};
 use super::{aggregate, cells, own, sys};

@@ -1,6 +1,7 @@
 //! What `status` tells of metrics.
 
-use super::registry::{Notice, Quiescent, Registry};
+use super::notice::Notice;
+use super::registry::{Quiescent, Registry};
 use super::rejection::{Reason, CUT_LABELS};
 use super::{own, process};
 use serde::Serialize;
