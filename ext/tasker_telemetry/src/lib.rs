@@ -14,6 +14,6 @@ mod ruby;
 #[magnus::init(name = "tasker_telemetry")]
 fn init(ruby: &magnus::Ruby) -> Result<(), magnus::Error> {
     helpers::guard::install();
-    helpers::gc::install(ruby)?;
+    helpers::gc::install().map_err(helpers::jump::Jump::into_error)?;
     ruby::init(ruby)
 }

@@ -11,10 +11,17 @@ pub mod number;
 pub mod value;
 
 use std::sync::{Arc, LazyLock};
-use tasker_telemetry_core::arena::{Registry, Threads};
+use tasker_telemetry_core::arena::{Quiescent, Registry, Scrape, Threads};
 
 /// The instruments of this process. Making it opens no file and starts no thread.
 pub fn registry() -> &'static Arc<Registry> {
     static REGISTRY: LazyLock<Arc<Registry>> = LazyLock::new(|| Registry::new(Threads::Serialized));
     &REGISTRY
+}
+
+/// Begins a scrape. To be called with the GVL: then no other thread of this process is inside a recording method, since
+/// none of them gives the GVL up.
+pub fn scrape() -> Scrape {
+    gc::record();
+    registry().begin_scrape(Quiescent::promise())
 }

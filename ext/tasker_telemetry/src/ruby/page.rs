@@ -2,10 +2,10 @@ use crate::error::{Error, Result};
 use crate::helpers::guard::answering;
 use crate::helpers::method::class;
 use crate::helpers::nogvl::{without_gvl, Cancelled};
-use crate::helpers::registry;
+use crate::helpers::scrape;
 use magnus::{method, Module, RModule, RString, Ruby};
 use std::sync::{Mutex, PoisonError};
-use tasker_telemetry_core::arena::{Quiescent, Scrape};
+use tasker_telemetry_core::arena::Scrape;
 use tasker_telemetry_core::export::formats::{Kind, Renderer};
 
 /// What a body is made of, at least: large, since a thread that gives up the GVL may wait a time slice for it.
@@ -24,12 +24,9 @@ pub struct Rendering {
 impl Rendering {
     /// Begins with the state of this moment. To be called with the GVL.
     pub fn begin(kind: Kind) -> Self {
-        // With the GVL, no other thread of this process is inside a native method, unless it gave the GVL up there: and
-        // no recording method does.
-        let scrape = registry().begin_scrape(Quiescent::promise());
         Self {
             kind,
-            scrape,
+            scrape: scrape(),
             renderer: None,
         }
     }

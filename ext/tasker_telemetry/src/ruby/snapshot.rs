@@ -1,14 +1,13 @@
 use crate::error::Result;
 use crate::helpers::nogvl::without_gvl;
-use crate::helpers::registry;
+use crate::helpers::scrape;
 use crate::helpers::value::value;
 use magnus::{value::ReprValue, RArray, Ruby};
-use tasker_telemetry_core::arena::Quiescent;
 use tasker_telemetry_core::snapshot::Point;
 
 /// Every series as `[name, kind, help, labels, value, superseded, created_at]`.
 pub fn rows(ruby: &Ruby) -> Result<RArray> {
-    let scrape = registry().begin_scrape(Quiescent::promise());
+    let scrape = scrape();
     let picture = without_gvl(|_| scrape.snapshot())?;
     let rows = ruby.ary_new_capa(picture.series());
     let mut point = Point::new();
