@@ -63,7 +63,7 @@ impl Metric {
         let known = self
             .index
             .read()
-            .find(hash, |series| *series.key == *key.as_bytes())
+            .find(hash, |series| series.has_key(key.as_bytes()))
             .cloned();
         known.unwrap_or_else(|| Arc::new(Series::new(Arc::clone(self), hash, key.as_bytes())))
     }
@@ -195,7 +195,7 @@ impl Metric {
         let hash = xxh3_64(key);
         {
             let index = self.index.read();
-            if let Some(series) = index.find(hash, |series| *series.key == *key) {
+            if let Some(series) = index.find(hash, |series| series.has_key(key)) {
                 if write(series) {
                     return;
                 }
@@ -206,7 +206,7 @@ impl Metric {
 
     #[cold]
     fn write_new(self: &Arc<Self>, hash: u64, key: &[u8], write: &dyn Fn(&Series) -> bool) {
-        let known = self.index.read().find(hash, |series| *series.key == *key).cloned();
+        let known = self.index.read().find(hash, |series| series.has_key(key)).cloned();
         let series = known.unwrap_or_else(|| Arc::new(Series::new(Arc::clone(self), hash, key)));
         if let Some(registry) = self.registry.upgrade() {
             registry.write_anew(self, &series, write);
