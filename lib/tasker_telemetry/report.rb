@@ -31,18 +31,31 @@ module TaskerTelemetry
 
       status = TaskerTelemetry.status
       format == "json" ? @out.puts(JSON.pretty_generate(status)) : print_tree(status)
+      insist_on_arena(status[:metrics])
     end
 
     # @param format [String] one of Native.formats
     # @param file [String, nil] to be written whole or not at all; else the page is printed
     def export(format, file)
       page = MetricsBackend.instance.page(format)
+      raise Error, "metrics are switched off (config.metrics.enabled)" unless TaskerTelemetry.config.metrics.enabled
+
+      insist_on_arena(MetricsBackend.instance.stats)
       return write(page, @out) unless file
 
       replace(file) { |io| write(page, io) }
     end
 
     private
+
+    # A page of this process alone would look like one of an application that does nothing.
+    def insist_on_arena(stats)
+      return unless stats[:enabled] && TaskerTelemetry.config.metrics.arena != :memory
+      return if stats.dig(:arena, :path)
+
+      reasons = stats[:notices].map { |notice| notice[:message] }
+      raise Error, ["what other processes counted cannot be seen", *reasons].join("; ")
+    end
 
     def write(page, io)
       # Pages are bytes, and neither end of line nor encoding are to be changed on the way.

@@ -63,6 +63,32 @@ RSpec.describe TaskerTelemetry::Report do
     end
   end
 
+  describe "without an arena to share" do
+    let(:unusable) { { "ARENA" => "/proc/arena" } }
+
+    it "fails rather than print a page of nothing" do
+      outcome = rake("tasker_telemetry:export_now", env: unusable)
+      expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
+      expect(outcome.err)
+        .to match(%r{^tasker_telemetry:export_now: what other processes counted cannot be seen; .*/proc/arena})
+    end
+
+    it "fails when metrics are switched off" do
+      File.write("#{directory}/Rakefile", <<~RUBY, mode: "a")
+        TaskerTelemetry.configure { |config| config.metrics.enabled = false }
+      RUBY
+      outcome = rake("tasker_telemetry:export_now")
+      expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
+      expect(outcome.err).to include("metrics are switched off")
+    end
+
+    it "fails to be in order, and shows the state all the same" do
+      outcome = rake("tasker_telemetry:status", env: unusable)
+      expect(outcome.status.exitstatus).to eq(1)
+      expect(outcome.out).to match(%r{message: .*/proc/arena})
+    end
+  end
+
   describe "tasker_telemetry:status" do
     it "is for people" do
       outcome = rake("tasker_telemetry:status")
