@@ -14,6 +14,9 @@ module TaskerTelemetry
     # A request whose status only its server knows: the connection was hijacked, or the application threw.
     UNKNOWN = ""
     NONE = ""
+    # In the env while a request is counted: of two in one stack, such as one in config.ru and that of Rails, the outer
+    # one counts.
+    COUNTING = "tasker_telemetry.counting"
 
     # The instruments of one label set.
     Pair = Struct.new(:total, :duration) do
@@ -23,7 +26,7 @@ module TaskerTelemetry
         duration.observe(seconds)
       end
     end
-    private_constant :LABELS, :METHODS, :OTHER, :STATUSES, :UNKNOWN, :NONE, :Pair
+    private_constant :LABELS, :METHODS, :OTHER, :STATUSES, :UNKNOWN, :NONE, :COUNTING, :Pair
 
     def initialize(app)
       @app = app
@@ -37,7 +40,14 @@ module TaskerTelemetry
     # @param env [Hash] Rack's
     # @return [Array] Rack's response
     def call(env)
+      env[COUNTING] ? @app.call(env) : count(env)
+    end
+
+    private
+
+    def count(env)
       started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      env[COUNTING] = true
       # The method that came over the wire: middleware further in may rewrite it.
       verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
       status = UNKNOWN
@@ -48,10 +58,9 @@ module TaskerTelemetry
       status = "5xx"
       raise
     ensure
+      env.delete(COUNTING)
       record(env, verb, status, started)
     end
-
-    private
 
     def status_class(status)
       status = status.to_i

@@ -16,7 +16,14 @@ RSpec.describe "A Rails application" do
     script = <<~'RUBY'
       require "rack/mock"
       app = Rack::MockRequest.new(Rails.application)
-      %w[good good bad again unwanted halted].each { |fate| app.post("/work", input: fate) }
+      %w[good bad again unwanted halted swallowed nested].each { |fate| app.post("/work", input: fate) }
+      # Its argument is an object that is gone.
+      gone = WorkJob.new.serialize.merge("arguments" => [{ "_aj_globalid" => "gid://shop/Gone/1" }])
+      begin
+        ActiveJob::Base.execute(gone)
+      rescue ActiveJob::DeserializationError
+        nil
+      end
       total = TaskerTelemetry.counter(:jobs_total, "Jobs performed", labels: %i[job queue outcome])
       expected = JSON.parse(ENV.fetch("EXPECTED"))
       counted = lambda do
@@ -29,11 +36,12 @@ RSpec.describe "A Rails application" do
                          durations: totals["job_duration_seconds"].map { |labels, value| [labels.values, value[:count]] })
     RUBY
 
-    # The third run of "again" is its last, and raises. Of "halted" nothing runs but its callback.
+    # The third run of "again" is its last, and raises. Of "halted" nothing runs but its callback. What the application
+    # rescues itself is completed, and so is "nested", whose inner job is discarded.
     {
-      "async" => { "completed" => 2, "failed" => 2, "retried" => 2, "discarded" => 2 },
+      "async" => { "completed" => 3, "failed" => 3, "retried" => 2, "discarded" => 3 },
       # Its "again" cannot wait: the adapter raises.
-      "inline" => { "completed" => 2, "failed" => 2, "discarded" => 2 }
+      "inline" => { "completed" => 3, "failed" => 3, "discarded" => 3 }
     }.each do |adapter, expected|
       it "are counted by what became of them, with the #{adapter} adapter" do
         outcome = application.boot(script, env: { "QUEUE_ADAPTER" => adapter, "EXPECTED" => expected.to_json })

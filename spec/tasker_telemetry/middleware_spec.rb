@@ -106,6 +106,14 @@ RSpec.describe TaskerTelemetry::Middleware do
     expect(totals).to eq(labels("2xx") => 1, labels("4xx") => 1)
   end
 
+  it "counts once where it stands twice in the stack, and every time it is asked" do
+    twice = described_class.new(app { [200, {}, []] })
+    env = { "REQUEST_METHOD" => "GET" }
+    3.times { twice.call(env) }
+    expect(totals).to eq(labels("2xx") => 3)
+    expect(env.keys).to eq(["REQUEST_METHOD"])
+  end
+
   it "counts the scrapes of the endpoint like any request" do
     stack = Rack::Builder.new do
       use TaskerTelemetry::Middleware
