@@ -27,6 +27,20 @@ RSpec.describe "Counting over many processes" do
     File.binread(report).unpack("q*")
   end
 
+  # Processes of which some thread has not reported its last round.
+  def unfinished(report, rounds)
+    reports(report).each_slice(Worker::THREADS).with_index.filter_map { |threads, index| index if threads.min < rounds }
+  end
+
+  def kill_one(pids, indices, random)
+    index = indices.sample(random: random)
+    Process.kill(:KILL, pids[index]) if index
+    index
+  rescue Errno::ESRCH
+    # It reported its last round and ended in this very moment.
+    index
+  end
+
   def totals(arena)
     code = <<~RUBY
       TaskerTelemetry.configure { |config| config.metrics.arena = #{arena.dump} }
@@ -52,18 +66,21 @@ RSpec.describe "Counting over many processes" do
     random = Random.new(Integer(ENV.fetch("SEED", rand(1 << 32))))
     Dir.mktmpdir do |directory|
       arena, reported = race(directory, processes, rounds) do |pids, report|
-        pids.sample(processes / 2, random: random).each do |pid|
+        killed = []
+        (processes / 2).times do
           # The next one dies once the whole has come a random bit further.
-          further = reports(report).sum + random.rand(20_000)
-          eventually(within: 60) { reports(report).sum >= further || reports(report).count(rounds) > 90 }
-          Process.kill(:KILL, pid)
+          further = reports(report).sum + random.rand(8_000)
+          counting = -> { unfinished(report, rounds) - killed }
+          eventually(within: 60, every: 0.001) { reports(report).sum >= further || counting.call.empty? }
+          killed << kill_one(pids, counting.call, random)
         end
       end
       unfinished = reported.count { |returned| returned < rounds }
       expect(unfinished).to be_positive, "nobody was killed in time (SEED=#{random.seed})"
       # A thread had at most one batch unreported; it dies within its last increment, or before its observation.
       possible = reported.sum..(reported.sum + (unfinished * Worker::BATCH))
-      expect(totals(arena)).to all(satisfy("be in #{possible} (SEED=#{random.seed})") { |total| possible.cover?(total) })
+      between = satisfy("be in #{possible} (SEED=#{random.seed})") { |total| possible.cover?(total) }
+      expect(totals(arena)).to all(between)
     end
   end
 
