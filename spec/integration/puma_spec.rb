@@ -64,7 +64,7 @@ RSpec.describe "A Rails application under Puma with three workers" do
           expect("#{response.code[0]}xx").to eq(status), "#{request} was answered #{response.code}"
           tally[[controller, action, known.include?(request.first) ? request.first : "OTHER", status]] += 1
         end
-        expect(answered.map { |_, response| response["x-worker"] }.uniq.size).to eq(3)
+        expect(answered.filter_map { |_, response| response["x-worker"] }.uniq.size).to eq(3)
 
         # Whatever worker answers shows all of it, its own scrapes so far included.
         workers = []
