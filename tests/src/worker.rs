@@ -266,6 +266,19 @@ impl Drop for Worker {
     }
 }
 
+/// Asserts that all these count into one arena, and answers its id.
+///
+/// # Panics
+/// When they do not.
+pub fn one_arena<'a>(workers: impl IntoIterator<Item = &'a mut Worker>) -> String {
+    let ids: Vec<String> = workers
+        .into_iter()
+        .map(|worker| worker.status()["arena"]["id"].to_string())
+        .collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "one arena: {ids:?}");
+    ids[0].clone()
+}
+
 /// Settings of most tests.
 #[must_use]
 pub fn usual(arena: &Path) -> Command {

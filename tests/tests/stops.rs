@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::arena::fail;
 use tasker_telemetry_tests::protocol::{bound, labels};
-use tasker_telemetry_tests::{until, Command, Number, Reply, Stage, Worker};
+use tasker_telemetry_tests::{one_arena, until, usual, Command, Number, Reply, Stage, Worker};
 
 /// What the others do meanwhile must be done by then, however busy the machine is.
 const PROMPT: Duration = Duration::from_secs(10);
@@ -175,21 +175,17 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
         (_, "stop") => 111,
         _ => 10,
     } + if with_child { 1000 } else { 0 };
-    let ids: Vec<_> = everyone
-        .iter_mut()
-        .map(|worker| {
-            let new = hits(worker, "new").unwrap();
-            match action {
-                "stop" => assert_eq!(new, exact),
-                _ => assert!(new == exact || new == exact + 1, "{new}"),
-            }
-            assert_eq!(hits(worker, "other"), Some(220));
-            // The arena takes new series as ever, and the count of them has not come apart.
-            worker.increment(labels("hits_total", &["after"]), 1);
-            worker.status()["arena"]["id"].to_string()
-        })
-        .collect();
-    assert!(ids.iter().all(|id| *id == ids[0]), "one arena: {ids:?}");
+    for worker in &mut everyone {
+        let new = hits(worker, "new").unwrap();
+        match action {
+            "stop" => assert_eq!(new, exact),
+            _ => assert!(new == exact || new == exact + 1, "{new}"),
+        }
+        assert_eq!(hits(worker, "other"), Some(220));
+        // The arena takes new series as ever.
+        worker.increment(labels("hits_total", &["after"]), 1);
+    }
+    one_arena(&mut everyone);
     assert_eq!(hits(&mut everyone[0], "after"), Some(everyone.len() as u64));
 }
 
@@ -257,11 +253,74 @@ fn killed_while_it_removes() {
     interrupt_everywhere("remove:", "kill");
 }
 
+/// Interrupts a process that has found a series idle, while another writes to that series.
+fn interrupt_expiry(point: &str, action: &str) {
+    println!("{point}={action}");
+    let stage = Stage::new();
+    let mut witness = newcomer(&stage);
+    witness
+        .bind("seen", "hits_total", &["seen"])
+        .increment(bound("seen"), 5);
+    let mut patient = stage.worker();
+    let Command::Open { arena, service, .. } = usual(&stage.arena()) else {
+        unreachable!()
+    };
+    patient.done(Command::Open {
+        arena,
+        service,
+        max_series: 100,
+        idle_expiry: Some(1),
+        parallel: false,
+        default_labels: Vec::new(),
+    });
+    patient.done(Command::Arm(format!("{point}={action}")));
+    until("a series to be found idle", || {
+        patient.send(&Command::Scrape);
+        (!answered(&mut patient, action)).then_some(())
+    });
+
+    let begun = Instant::now();
+    let mut latecomer = newcomer(&stage);
+    witness.increment(bound("seen"), 10);
+    latecomer.increment(labels("hits_total", &["seen"]), 20);
+    witness.increment(labels("hits_total", &["seen"]), 40);
+    // As long as it was only found idle, it goes on; once it was removed, it starts anew.
+    let expected = if point == "expire:expiring" { 75 } else { 70 };
+    for worker in [&mut witness, &mut latecomer] {
+        assert_eq!(hits(worker, "seen"), Some(expected));
+    }
+    assert!(
+        begun.elapsed() < PROMPT,
+        "the others were held up: {:?}",
+        begun.elapsed()
+    );
+    if action == "stop" {
+        patient.go_on();
+        assert!(matches!(patient.reply(), Reply::Picture(_)));
+        assert_eq!(hits(&mut witness, "seen"), Some(expected));
+        witness.increment(bound("seen"), 100);
+        assert_eq!(hits(&mut latecomer, "seen"), Some(expected + 100));
+    }
+    let dropped = witness.status()["dropped"].clone();
+    assert!(
+        dropped.as_object().unwrap().values().all(|count| count == 0),
+        "{dropped}"
+    );
+}
+
+#[test]
+fn interrupted_while_a_series_expires() {
+    for point in ["expire:expiring", "expire:removing"] {
+        for action in ["stop", "kill"] {
+            interrupt_expiry(point, action);
+        }
+    }
+}
+
 #[test]
 fn no_point_is_forgotten() {
-    let tested = ["open:", "attach:", "grow:", "register:", "remove:"];
+    let tested = ["open:", "attach:", "grow:", "register:", "remove:", "expire:"];
     for point in fail::POINTS {
         assert!(tested.iter().any(|prefix| point.starts_with(prefix)), "{point}");
-        assert!(!ways(point).is_empty());
     }
 }

@@ -27,8 +27,12 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Of the metrics whose records are given, in any order.
-    pub fn of<'a>(records: &Records<'_>, metrics: impl IntoIterator<Item = &'a (Offset, Descriptor)>) -> Self {
+    /// Of the metrics whose records are given, in any order, and the incarnations of live processes.
+    pub fn of<'a>(
+        records: &Records<'_>,
+        metrics: impl IntoIterator<Item = &'a (Offset, Descriptor)>,
+        living: HashSet<u64>,
+    ) -> Self {
         let declared = |offset: Offset| Node::at(records.map, offset).map_or(0, |node| schema::declared(&node));
         let mut newest_first: Vec<_> = metrics.into_iter().map(|metric| (declared(metric.0), metric)).collect();
         newest_first.sort_by_key(|(declared, (offset, _))| std::cmp::Reverse((*declared, *offset)));
@@ -45,9 +49,6 @@ impl Survey {
                 samples.extend(names);
             }
         }
-        let living = process::living(records.map, Some(records.member))
-            .map(|slot| slot.incarnation().load(Ordering::SeqCst))
-            .collect();
         Self {
             superseded,
             per_process,
@@ -97,14 +98,22 @@ impl Expiry {
             (None, true) => SUPERSEDED_EXPIRY,
             (None, false) => return false,
         };
-        let now = sys::boot_millis();
-        if node.touched().swap(0, Ordering::SeqCst) != 0 {
-            node.seen().store(now, Ordering::SeqCst);
+        if node.touched().load(Ordering::SeqCst) != 0 {
+            // Before, because another process may look in between, and after, because this one may be held up there.
+            note_use(node);
+            node.touched().store(0, Ordering::SeqCst);
+            note_use(node);
             return false;
         }
-        let idle = now.wrapping_sub(node.seen().load(Ordering::SeqCst));
+        // The clock is read last: others note moments too, and none may lie in the future.
+        let seen = node.seen().load(Ordering::SeqCst);
+        let idle = sys::boot_millis().wrapping_sub(seen);
         u128::from(idle) >= limit.as_millis() && records.expire(held)
     }
+}
+
+fn note_use(node: &Node<'_>) {
+    node.seen().store(sys::boot_millis(), Ordering::SeqCst);
 }
 
 impl Registry {
@@ -125,7 +134,8 @@ impl Registry {
         let Some(records) = arena.records() else { return false };
         let known = records.know();
         let metrics: Vec<_> = schema::metrics(&records).collect();
-        let (survey, expiry) = (Survey::of(&records, &metrics), Expiry::new(idle));
+        let survey = Survey::of(&records, &metrics, process::incarnations(&arena.map, records.member));
+        let expiry = Expiry::new(idle);
         for node in records.all() {
             let word = node.word();
             let series = node.kind() == Some(RecordKind::Series) && node.source() == 0;

@@ -1,9 +1,9 @@
-//! Named points inside registration, growth and set-aside at which a test stops or kills the process.
+//! Named points inside registration, growth, set-aside and removal at which a test stops or kills the process.
 //!
 //! Compiled to nothing without the feature `failpoints`.
 
-/// Every point, in the order in which a first registration passes them.
-pub const POINTS: [&str; 17] = [
+/// Every point, in the order in which a series' life passes them.
+pub const POINTS: [&str; 19] = [
     "open:before_create",
     "open:created",
     "open:linked",
@@ -21,6 +21,8 @@ pub const POINTS: [&str; 17] = [
     "register:live",
     "remove:removing",
     "remove:removed",
+    "expire:expiring",
+    "expire:removing",
 ];
 
 /// Environment variable that arms a point: `<point>=<stop|kill>[@<n>]`, acting at its n-th passage (1 by default).

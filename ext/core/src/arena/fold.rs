@@ -5,12 +5,13 @@
 //! processes at once changes nothing. Whoever mapped the old file folds it at every scrape until no process counts
 //! into it any more.
 //!
-//! A shared gauge goes on with its last value, and follows the old one while somebody still sets that. A process
+//! A shared gauge goes on with its last value, and follows the old one while somebody still sets that: the record of
+//! its own holds what was last seen there, so that each change is carried over once, whoever comes first. A process
 //! carries its own gauges over by itself.
 
 use super::cells;
 use super::layout::Header;
-use super::node::{Identity, Node, Offset, RecordKind, Word};
+use super::node::{Identity, Node, Offset, RecordKind};
 use super::process;
 use super::records::{Records, Refused};
 use super::rejection::DROPPED_CELLS;
@@ -24,16 +25,11 @@ use std::sync::Arc;
 /// An arena that this process counted into before.
 pub(super) struct Old {
     pub arena: Arc<Arena>,
-    /// Gauges as they were when last folded.
-    gauges: HashMap<(Offset, Word), u64>,
 }
 
 impl Old {
     pub fn new(arena: Arc<Arena>) -> Self {
-        Self {
-            arena,
-            gauges: HashMap::new(),
-        }
+        Self { arena }
     }
 
     /// Whether some process still counts into it.
@@ -42,18 +38,20 @@ impl Old {
     }
 
     /// Brings `to` up to the old arena's totals.
-    pub fn fold(&mut self, to: &Arc<Arena>) -> Result<(), Refused> {
+    pub fn fold(&self, to: &Arc<Arena>) -> Result<(), Refused> {
         let arena = Arc::clone(&self.arena);
         let from = arena.foreign_records();
         let into = to.records().ok_or(Refused::Damaged)?;
         let header = Header::of(&arena.map).ok_or(Refused::Damaged)?;
+        // An arena that was away and is back at its place has all that was folded out of it.
+        let own_epoch = into.header().ok_or(Refused::Damaged)?.epoch();
         let source = fold_source(&into, &header.epoch(), |index| {
             header.dropped(index).load(Ordering::Relaxed)
         })?;
 
         let mut metrics: HashMap<Offset, (Descriptor, Offset)> = HashMap::new();
         let mut presets: HashMap<Offset, Offset> = HashMap::from([(0, 0)]);
-        let mut sources: HashMap<Offset, Offset> = HashMap::from([(0, source)]);
+        let mut sources: HashMap<Offset, Option<Offset>> = HashMap::from([(0, Some(source))]);
         for node in from.all() {
             let word = node.word();
             if !word.in_use() || node.kind() != Some(RecordKind::Series) {
@@ -87,9 +85,13 @@ impl Old {
                 let epoch: [u8; 16] = old.key().try_into().map_err(|_| Refused::Damaged)?;
                 let cells = old.cells();
                 let dropped = |index: usize| cells.get(index).map_or(0, |cell| cell.load(Ordering::Relaxed));
-                vacant.insert(fold_source(&into, &epoch, dropped)?);
+                vacant.insert(if epoch == own_epoch {
+                    None
+                } else {
+                    Some(fold_source(&into, &epoch, dropped)?)
+                });
             }
-            let (Some((descriptor, metric)), Some(preset), Some(source)) =
+            let (Some((descriptor, metric)), Some(preset), Some(Some(source))) =
                 (metrics.get(&metric), presets.get(&preset), sources.get(&source))
             else {
                 continue;
@@ -107,30 +109,25 @@ impl Old {
                 key: &key,
             };
             match descriptor.kind {
-                Kind::Gauge(_) => self.fold_gauge(&into, &own, (node.offset, word), &values)?,
+                Kind::Gauge(_) => fold_gauge(&into, &own, *source, &values)?,
                 kind => fold_total(&into, &kind, &own, *source, &values)?,
             }
         }
         Ok(())
     }
+}
 
-    fn fold_gauge(
-        &mut self,
-        into: &Records<'_>,
-        own: &Identity<'_>,
-        old: (Offset, Word),
-        values: &[u64],
-    ) -> Result<(), Refused> {
-        let bits = values.first().copied().unwrap_or(0);
-        let (held, new) = into.obtain(own, &[bits], None)?;
-        let moved = self.gauges.insert(old, bits).is_some_and(|last| last != bits);
-        if moved && !new {
-            if let Some(cell) = Node::at(into.map, held.offset).and_then(|node| node.cells().first()) {
-                cell.store(bits, Ordering::SeqCst);
-            }
+fn fold_gauge(into: &Records<'_>, own: &Identity<'_>, source: Offset, values: &[u64]) -> Result<(), Refused> {
+    let bits = values.first().copied().unwrap_or(0);
+    let (held, _) = into.obtain(own, &[bits], None)?;
+    let (seen, _) = into.obtain(&Identity { source, ..*own }, &[bits], None)?;
+    let cell = |offset| Node::at(into.map, offset).and_then(|node| node.cells().first());
+    if let (Some(cell), Some(seen)) = (cell(held.offset), cell(seen.offset)) {
+        if seen.swap(bits, Ordering::SeqCst) != bits {
+            cell.store(bits, Ordering::SeqCst);
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The record that stands for another arena, with what that arena dropped.

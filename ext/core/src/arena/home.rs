@@ -188,9 +188,13 @@ impl Registry {
         arena.leave();
         {
             let mut olds = self.olds.lock();
+            // One that was put back to its place is folded into nothing any more.
+            olds.retain(|old| !Arc::ptr_eq(&old.arena, &fresh));
             olds.push(Old::new(arena));
             olds.extend(found.strays.into_iter().map(Old::new));
         }
+        // At once, because this process may never be scraped.
+        self.fold_olds(&fresh);
         for (series, bits) in carried {
             if self.attach(&fresh, &series).is_ok() {
                 series.try_set(bits);

@@ -1,7 +1,7 @@
 //! Where everything stands in the file. All offsets are in bytes, all numbers little-endian as the machine's own.
 //!
 //! ```text
-//! 0      identity   magic, layout, checksum, epoch, boot, application; written once, before the file has its name
+//! 0      identity   magic, layout, checksum, epoch, boot, application, inode; written once, before the file has its name
 //! 128    sequences  tail, births, removals
 //! 256    dropped    one cell per reason for which a sample was not counted
 //! 512    processes  offsets of the chunks of the process table
@@ -26,6 +26,7 @@ const EPOCH_AT: u64 = 24;
 const BOOT_AT: u64 = 40;
 const APPLICATION_AT: u64 = 48;
 const CREATED_AT: u64 = 56;
+const INODE_AT: u64 = 64;
 
 const TAIL_AT: u64 = 128;
 const BIRTHS_AT: u64 = 136;
@@ -43,6 +44,8 @@ pub(super) const BUCKETS_AT: u64 = 4096;
 /// Few enough that a small arena stays small, many enough that a million records make chains of a few hundred.
 pub(super) const BUCKETS: u64 = 4096;
 pub(super) const LOG_AT: u64 = BUCKETS_AT + 4 * BUCKETS;
+/// No number of a record, process or removal comes near it in an arena's life.
+const MOST: u64 = 1 << 47;
 /// Everything in the log begins at a multiple of this, a cache line.
 pub(super) const UNIT: u64 = 64;
 
@@ -84,6 +87,19 @@ pub(super) enum Foreign {
     Boot,
     #[error("it belongs to another service or environment")]
     Application,
+    #[error("it is a copy of another arena, and both would pass for the same")]
+    Copy,
+}
+
+impl Foreign {
+    /// What the first 16 bytes of a file already tell.
+    pub fn of_beginning(first: [u8; 16]) -> Option<Self> {
+        let (magic, layout) = first.split_at(8);
+        if magic != MAGIC.to_le_bytes() {
+            return Some(Self::NotAnArena);
+        }
+        (layout != LAYOUT.to_le_bytes()).then_some(Self::Layout)
+    }
 }
 
 /// The header of a mapped arena. Constructed only where the file is known to hold one.
@@ -164,7 +180,7 @@ impl<'a> Header<'a> {
     }
 
     fn checksum(&self) -> u64 {
-        let identity: Vec<u8> = (EPOCH_AT..CREATED_AT + 8)
+        let identity: Vec<u8> = (EPOCH_AT..INODE_AT + 8)
             .step_by(8)
             .flat_map(|offset| self.at(offset).load(Ordering::Relaxed).to_le_bytes())
             .collect();
@@ -172,7 +188,7 @@ impl<'a> Header<'a> {
     }
 
     /// Writes the header of a file that has no name yet.
-    pub fn write(&self, identity: &Identity) {
+    pub fn write(&self, identity: &Identity, inode: u64) {
         let set = |offset, value: u64| self.at(offset).store(value, Ordering::Relaxed);
         let (low, high) = identity.epoch.split_at(8);
         set(0, MAGIC);
@@ -182,12 +198,13 @@ impl<'a> Header<'a> {
         set(BOOT_AT, identity.boot);
         set(APPLICATION_AT, identity.application);
         set(CREATED_AT, sys::wall_clock());
+        set(INODE_AT, inode);
         set(TAIL_AT, LOG_AT);
         set(CHECKSUM_AT, self.checksum());
     }
 
     /// Checks what the header says of the file against what was looked for.
-    pub fn verify(&self, application: u64) -> Result<(), Foreign> {
+    pub fn verify(&self, application: u64, inode: u64) -> Result<(), Foreign> {
         let get = |offset| self.at(offset).load(Ordering::Relaxed);
         if get(0) != MAGIC {
             return Err(Foreign::NotAnArena);
@@ -196,7 +213,9 @@ impl<'a> Header<'a> {
             return Err(Foreign::Layout);
         }
         let tail = self.tail().load(Ordering::Relaxed);
-        if get(CHECKSUM_AT) != self.checksum() || tail < LOG_AT || tail % UNIT != 0 || tail > self.0.length() {
+        let placed = tail >= LOG_AT && tail % UNIT == 0 && tail <= self.0.length();
+        let numbered = [self.births(), self.removals()].map(|cell| cell.load(Ordering::Relaxed) <= MOST);
+        if get(CHECKSUM_AT) != self.checksum() || !placed || numbered != [true, true] {
             return Err(Foreign::Header);
         }
         if get(BOOT_AT) != Identity::this_boot() {
@@ -204,6 +223,9 @@ impl<'a> Header<'a> {
         }
         if get(APPLICATION_AT) != application {
             return Err(Foreign::Application);
+        }
+        if get(INODE_AT) != inode {
+            return Err(Foreign::Copy);
         }
         Ok(())
     }

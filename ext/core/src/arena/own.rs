@@ -63,7 +63,7 @@ pub(super) fn dropped(records: &Records<'_>) -> [u64; DROPPED_CELLS] {
     }
     for source in header.sources().filter_map(|source| Node::at(records.map, source)) {
         for (total, cell) in totals.iter_mut().zip(source.cells()) {
-            *total += cell.load(Ordering::Relaxed);
+            *total = total.wrapping_add(cell.load(Ordering::Relaxed));
         }
     }
     totals

@@ -11,7 +11,7 @@ use super::records::Records;
 use super::{fail, process, sys};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,9 +91,10 @@ pub(super) fn memory(application: u64) -> io::Result<Opened> {
 
 fn build(file: File, application: u64) -> io::Result<Mapping> {
     sys::allocate(&file, 0, FIRST_SIZE)?;
+    let inode = file.metadata()?.ino();
     let map = Mapping::new(file)?;
     let header = Header::of(&map).ok_or(io::ErrorKind::UnexpectedEof)?;
-    header.write(&Identity::fresh(application));
+    header.write(&Identity::fresh(application), inode);
     Ok(map)
 }
 
@@ -204,8 +205,15 @@ fn examine(path: &Path, meta: &Metadata, application: u64) -> Result<Option<Mapp
     if inode_of(&file.metadata().map_err(Examined::Io)?) != inode_of(meta) {
         return Ok(None);
     }
-    if meta.len() < LOG_AT {
-        return unusable(&Foreign::NotAnArena.to_string());
+    // Before it is mapped, which allocates what a foreign file may have as holes.
+    let mut first = [0; 16];
+    let foreign = match file.read_exact_at(&mut first, 0) {
+        _ if meta.len() < LOG_AT => Some(Foreign::NotAnArena),
+        Err(error) => return Err(Examined::Io(error)),
+        Ok(()) => Foreign::of_beginning(first),
+    };
+    if let Some(foreign) = foreign {
+        return unusable(&foreign.to_string());
     }
     let map = match Mapping::new(file) {
         Ok(map) => map,
@@ -214,19 +222,31 @@ fn examine(path: &Path, meta: &Metadata, application: u64) -> Result<Option<Mapp
         }
         Err(error) => return Err(Examined::Io(error)),
     };
-    match verify(&map, application) {
+    match verify(&map, application, meta.ino()) {
         Ok(()) => Ok(Some(map)),
         Err(foreign) => Err(Examined::Unusable(foreign.to_string())),
     }
 }
 
-fn verify(map: &Mapping, application: u64) -> Result<(), Foreign> {
-    Header::of(map).ok_or(Foreign::NotAnArena)?.verify(application)?;
-    // While somebody counts into the file its records change under the reader, and their owner vouches for them.
-    if !chunks_are_sound(map) || process::living(map, None).next().is_none() && !records_are_sound(map) {
+fn verify(map: &Mapping, application: u64, inode: u64) -> Result<(), Foreign> {
+    let header = Header::of(map).ok_or(Foreign::NotAnArena)?;
+    header.verify(application, inode)?;
+    if !chunks_are_sound(map) {
         return Err(Foreign::Records);
     }
-    Ok(())
+    // While somebody counts into the file its records change under the reader, and their owner vouches for them.
+    // Several processes start at once, so he may come, and even go again, while they are looked through.
+    let numbers = || [header.tail(), header.births(), header.removals()].map(|cell| cell.load(Ordering::SeqCst));
+    for _ in 0..ATTEMPTS {
+        let before = numbers();
+        if process::living(map, None).next().is_some() || records_are_sound(map) {
+            return Ok(());
+        }
+        if numbers() == before {
+            break;
+        }
+    }
+    Err(Foreign::Records)
 }
 
 fn chunk_offsets(map: &Mapping) -> impl Iterator<Item = u64> + '_ {

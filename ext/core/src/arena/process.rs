@@ -13,6 +13,7 @@ use super::layout::{Header, CHUNKS, CHUNKS_AT, UNIT};
 use super::map::Mapping;
 use super::procfs::Stat;
 use super::{fail, sys};
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -123,6 +124,13 @@ pub(super) fn living(map: &Mapping, own: Option<Member>) -> impl Iterator<Item =
         let incarnation = slot.incarnation().load(Ordering::SeqCst);
         incarnation != 0 && (own.is_some_and(|own| own.incarnation == incarnation) || slot.held_by_other())
     })
+}
+
+/// Incarnations of the live processes, `own`'s among them.
+pub(super) fn incarnations(map: &Mapping, own: Member) -> HashSet<u64> {
+    living(map, Some(own))
+        .map(|slot| slot.incarnation().load(Ordering::SeqCst))
+        .collect()
 }
 
 /// Slot `index`, if it exists.

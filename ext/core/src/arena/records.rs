@@ -141,9 +141,8 @@ impl<'a> Records<'a> {
         'a: 'b,
     {
         self.chain(hash).filter_map(move |node| {
-            let word = node.word();
-            let filled = matches!(word.state(), Some(State::Pending | State::Live | State::Expiring));
-            (filled && self.is_still(&node, word, identity, hash)).then_some((node, word))
+            let word = self.holds(&node, identity, hash)?;
+            Some((node, word))
         })
     }
 
@@ -172,7 +171,7 @@ impl<'a> Records<'a> {
                 }
                 Look::Live(_) => continue,
                 Look::Pending => {
-                    self.settle(identity, hash);
+                    self.settle(identity, hash, None);
                     continue;
                 }
                 Look::Absent {
@@ -197,7 +196,7 @@ impl<'a> Records<'a> {
                     return Err(refused);
                 }
             };
-            if self.settle(identity, hash) == Some(mine) {
+            if self.settle(identity, hash, Some(mine)) == Some(mine) {
                 fail::point("register:live");
                 return Ok((mine, true));
             }
@@ -212,13 +211,15 @@ impl<'a> Records<'a> {
         for node in self.chain(hash) {
             let word = node.word();
             match word.state() {
-                Some(State::Live | State::Expiring) if self.is_still(&node, word, identity, hash) => {
-                    return Look::Live(Held {
-                        offset: node.offset,
-                        word: word.with(State::Live),
-                    });
-                }
-                Some(State::Pending) => pending |= self.is_still(&node, word, identity, hash),
+                Some(State::Pending | State::Live | State::Expiring) => match self.holds(&node, identity, hash) {
+                    Some(word) if word.in_use() => {
+                        return Look::Live(Held {
+                            offset: node.offset,
+                            word: word.with(State::Live),
+                        });
+                    }
+                    found => pending |= found.is_some(),
+                },
                 Some(State::Removing) => self.number(&node, word),
                 Some(State::Free | State::Claimed | State::Removed) if reusable.is_none() && node.size() >= size => {
                     if self.is_free(&node, word) {
@@ -247,11 +248,20 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Whether what was read under `word` is a record of `identity`.
-    fn is_still(&self, node: &Node<'_>, word: Word, identity: &Identity<'_>, hash: u64) -> bool {
-        let is = node.is(identity, hash);
-        fence(Ordering::Acquire);
-        is && node.word() == word
+    /// The word under which `node` is read as a filled record of `identity`, if it is one.
+    fn holds(&self, node: &Node<'_>, identity: &Identity<'_>, hash: u64) -> Option<Word> {
+        loop {
+            let word = node.word();
+            let filled = matches!(word.state(), Some(State::Pending | State::Live | State::Expiring));
+            if !filled || !node.is(identity, hash) {
+                return None;
+            }
+            fence(Ordering::Acquire);
+            // One that has only moved on, say from `PENDING` to `LIVE`, is there all the same.
+            if node.word() == word {
+                return Some(word);
+            }
+        }
     }
 
     /// Fills a record, `reusable` or a new one, and shows it as `PENDING`. `None` when another process took the
@@ -317,7 +327,12 @@ impl<'a> Records<'a> {
     }
 
     /// Brings the records of one key to the state in which one is `LIVE` or none is left, and answers that one.
-    fn settle(&self, identity: &Identity<'_>, hash: u64) -> Option<Held> {
+    /// `published`: a record that was `PENDING` before this began.
+    ///
+    /// There is only one, because a record is made `LIVE` by virtue of a walk that began when it was `PENDING` already
+    /// and that left no other: of two such walks the one that began later has met the other's record.
+    fn settle(&self, identity: &Identity<'_>, hash: u64, published: Option<Held>) -> Option<Held> {
+        let mut candidate = published;
         for _ in 0..ATTEMPTS {
             let (mut live, mut pending) = (None, Vec::new());
             for (node, word) in self.matching(identity, hash) {
@@ -345,11 +360,14 @@ impl<'a> Records<'a> {
             let Some((first, word)) = pending.first().filter(|_| live.is_none()) else {
                 return live;
             };
-            if first.advance(*word, word.with(State::Live)) {
-                return Some(Held {
-                    offset: first.offset,
-                    word: word.with(State::Live),
-                });
+            let winner = Held {
+                offset: first.offset,
+                word: word.with(State::Live),
+            };
+            if candidate != Some(winner) {
+                candidate = Some(winner);
+            } else if first.advance(*word, winner.word) {
+                return candidate;
             }
         }
         None
@@ -421,6 +439,7 @@ impl<'a> Records<'a> {
         if node.touched().load(Ordering::SeqCst) != 0 || !node.advance(live, expiring) {
             return false;
         }
+        fail::point("expire:expiring");
         // A write either sees `EXPIRING` when it looks again, or its value is seen here.
         let after = super::cells::fingerprint(node.cells());
         if before != after || node.touched().load(Ordering::SeqCst) != 0 {
@@ -431,6 +450,7 @@ impl<'a> Records<'a> {
         if !node.advance(expiring, removing) {
             return false;
         }
+        fail::point("expire:removing");
         self.uncount(&node);
         self.number(&node, removing);
         self.remove_folded(&node);
@@ -449,7 +469,7 @@ impl<'a> Records<'a> {
     }
 
     /// Numbers a removal, after the record is out of use: who releases removals up to a number has seen them all.
-    fn number(&self, node: &Node<'_>, removing: Word) {
+    pub fn number(&self, node: &Node<'_>, removing: Word) {
         if let Some(header) = self.header() {
             let removal = header.removals().fetch_add(1, Ordering::SeqCst) + 1;
             node.advance(removing, Word::new(State::Removed, removal));
@@ -500,7 +520,7 @@ impl<'a> Records<'a> {
         };
         fence(Ordering::Acquire);
         if word.state() == Some(State::Pending) && node.word() == word {
-            self.settle(&identity, identity.hash());
+            self.settle(&identity, identity.hash(), None);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::records::{Held, MetricCells, Records};
 use super::registry::{Quiescent, Registry};
 use super::schema::{self, Owner};
 use super::shared::{Arena, Pin};
-use super::{aggregate, cells, own, sys};
+use super::{aggregate, cells, own, process, sys};
 use crate::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use crate::snapshot::{Family, Point, Points, Snapshot, Value};
 use std::collections::{HashMap, HashSet};
@@ -49,7 +49,7 @@ impl Registry {
         }
     }
 
-    fn fold_olds(&self, arena: &Arc<Arena>) {
+    pub(super) fn fold_olds(&self, arena: &Arc<Arena>) {
         self.olds.lock().retain_mut(|old| {
             // Asked before folding, so that nothing is counted between the last fold and the goodbye.
             let alive = old.is_alive();
@@ -130,22 +130,27 @@ impl Walk {
             metrics: Vec::new(),
             superseded: HashSet::new(),
         };
+        let living = process::incarnations(records.map, records.member);
         let mut unsettled = false;
         for node in records.all() {
             let word = node.word();
             match word.state() {
                 Some(State::Live | State::Expiring) if word.sequence() <= known => walk.take(&node, word.sequence()),
                 Some(State::Free | State::Removed) | None => {}
+                // Left by a process that is gone, it is on its way to nothing.
+                Some(State::Claimed) if !living.contains(&word.sequence()) => {}
                 state => {
                     unsettled = true;
-                    if state == Some(State::Pending) {
-                        // Its process is about to settle it, or dead; whoever comes first does it.
-                        records.settle_abandoned(&node);
+                    // Its process is about to do it, or dead; whoever comes first does it.
+                    match state {
+                        Some(State::Pending) => records.settle_abandoned(&node),
+                        Some(State::Removing) => records.number(&node, word),
+                        _ => {}
                     }
                 }
             }
         }
-        let survey = Survey::of(records, &walk.metrics);
+        let survey = Survey::of(records, &walk.metrics, living);
         if expiry.is_due(&survey) {
             for (birth, offset) in walk.series.values_mut().flat_map(std::mem::take).collect::<Vec<_>>() {
                 let Some(node) = Node::at(records.map, offset) else {

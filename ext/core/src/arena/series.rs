@@ -71,13 +71,19 @@ impl Writable<'_> {
 
     #[cold]
     fn revive(&self, word: &AtomicU64) -> bool {
+        let in_use = self.is_in_use_again(word);
+        if !in_use {
+            self.series.detach();
+        }
+        in_use
+    }
+
+    /// Takes a record that was found idle back into use; `false` when it is out of use.
+    #[cold]
+    fn is_in_use_again(&self, word: &AtomicU64) -> bool {
         let expiring = self.word.with(State::Expiring);
         let now = word.compare_exchange(expiring.0, self.word.0, Ordering::SeqCst, Ordering::SeqCst);
-        if now.is_ok() || now == Err(self.word.0) {
-            return true;
-        }
-        self.series.detach();
-        false
+        now.is_ok() || now == Err(self.word.0)
     }
 }
 
@@ -122,11 +128,13 @@ impl Series {
         let word = Word(self.word.load(Ordering::Relaxed));
         // SAFETY: a record's first word; mapped while a series points to it.
         let current = unsafe { &*record.cast::<AtomicU64>() };
-        (current.load(Ordering::Acquire) == word.0).then_some(Writable {
+        let to = Writable {
             record,
             series: self,
             word,
-        })
+        };
+        // Whoever found it idle may have been stopped or killed before he made up his mind.
+        (current.load(Ordering::Acquire) == word.0 || to.is_in_use_again(current)).then_some(to)
     }
 
     #[inline(always)]

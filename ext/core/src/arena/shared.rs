@@ -90,7 +90,7 @@ impl Arena {
     }
 
     fn belongs_to(&self, application: u64) -> bool {
-        Header::of(&self.map).is_some_and(|header| header.verify(application).is_ok())
+        Header::of(&self.map).is_some_and(|header| header.verify(application, self.inode.1).is_ok())
     }
 
     /// Whether another file, or none, stands at the arena's path.

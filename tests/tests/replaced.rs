@@ -1,0 +1,299 @@
+//! What happens to the arena's file while processes count into it.
+
+use std::fs;
+use std::path::Path;
+use tasker_telemetry_tests::protocol::{bound, labels, Burst};
+use tasker_telemetry_tests::{one_arena, until, Command, Number, Random, Reply, Stage, Worker};
+
+fn counting(stage: &Stage, path: &Path) -> Worker {
+    let mut worker = stage.worker();
+    worker
+        .open(path)
+        .declare("orders_total", "counter", &["status"])
+        .declare("latency_seconds", "histogram", &["status"])
+        .declare("depth", "last", &[])
+        .declare("busy", "sum", &[])
+        .bind("orders", "orders_total", &["paid"])
+        .bind("latency", "latency_seconds", &["paid"])
+        .bind("depth", "depth", &[])
+        .bind("busy", "busy", &[]);
+    worker
+}
+
+/// Counts one order, observes 0.5 and is busy with one.
+fn work(worker: &mut Worker) {
+    worker
+        .increment(bound("orders"), 1)
+        .observe(bound("latency"), 0.5)
+        .set(bound("busy"), 1.0);
+}
+
+fn expect(worker: &mut Worker, orders: u64, busy: f64, depth: f64) {
+    assert_eq!(worker.total("orders_total"), orders);
+    assert_eq!(worker.value(bound("orders")), Some(Number::Counter(orders, 0.0)));
+    let latency = worker.series("latency_seconds");
+    assert_eq!(latency.len(), 1);
+    assert_eq!(
+        latency[0].value,
+        Number::Histogram(vec![0, orders, 0, 0], 0.5 * orders as f64)
+    );
+    assert_eq!(worker.series("busy")[0].value, Number::Gauge(busy));
+    assert_eq!(worker.series("depth")[0].value, Number::Gauge(depth));
+}
+
+fn told(worker: &mut Worker, what: &str) {
+    let notices = worker.notices();
+    let told = notices.iter().filter(|notice| notice.contains(what)).count();
+    assert_eq!(told, 1, "{notices:?}");
+}
+
+/// Does `harm` to the path while three processes count, one of which only has bound handles.
+fn survives(harm: impl FnOnce(&Stage, &Path)) {
+    let stage = Stage::new();
+    let path = stage.arena();
+    let mut scraped = counting(&stage, &path);
+    let mut active = counting(&stage, &path);
+    let mut idle = counting(&stage, &path);
+    for worker in [&mut scraped, &mut active, &mut idle] {
+        work(worker);
+    }
+    idle.set(bound("depth"), 3.0);
+    let before = one_arena([&mut scraped, &mut active, &mut idle]);
+    harm(&stage, &path);
+
+    // The idle one goes on counting into the old file, and is seen all the same.
+    idle.increment(bound("orders"), 1).observe(bound("latency"), 0.5);
+    active
+        .increment(labels("orders_total", &["new"]), 0)
+        .increment(bound("orders"), 1)
+        .observe(bound("latency"), 0.5);
+    expect_of_all(&mut scraped, 5, 3.0);
+    told(&mut scraped, "was replaced while in use");
+    idle.increment(bound("orders"), 1)
+        .observe(bound("latency"), 0.5)
+        .set(bound("depth"), 4.0);
+    expect_of_all(&mut scraped, 6, 4.0);
+    assert_eq!(scraped.status()["arena"]["replaced"].as_array().unwrap().len(), 1);
+    let mut newcomer = counting(&stage, &path);
+    expect_of_all(&mut newcomer, 6, 4.0);
+    work(&mut newcomer);
+    scraped.set(bound("depth"), 5.0);
+
+    // Everybody follows, and then all of it is in one place.
+    assert_eq!(idle.total("orders_total"), 7);
+    let everyone = [&mut scraped, &mut active, &mut idle, &mut newcomer];
+    let after = one_arena(everyone);
+    assert_ne!(before, after);
+    for worker in [&mut scraped, &mut active, &mut idle, &mut newcomer] {
+        expect(worker, 7, 4.0, 5.0);
+    }
+    told(&mut active, "was replaced while in use");
+    told(&mut idle, "was replaced while in use");
+    assert_eq!(scraped.notices(), Vec::<String>::new());
+    let status = scraped.status();
+    assert_eq!(status["arena"]["replaced"].as_array().unwrap().len(), 0);
+    assert!(status["arena"]["folded"].as_u64() >= Some(1));
+    assert!(status["dropped"].as_object().unwrap().values().all(|count| count == 0));
+    idle.kill();
+    active.kill();
+    newcomer.kill();
+    expect(&mut scraped, 7, 1.0, 5.0);
+}
+
+fn expect_of_all(worker: &mut Worker, orders: u64, depth: f64) {
+    assert_eq!(worker.total("orders_total"), orders);
+    assert_eq!(worker.total("latency_seconds"), orders);
+    assert_eq!(worker.series("depth")[0].value, Number::Gauge(depth));
+}
+
+#[test]
+fn deleted() {
+    survives(|_, path| fs::remove_file(path).unwrap());
+}
+
+#[test]
+fn its_directory_removed() {
+    survives(|_, path| fs::remove_dir_all(path.parent().unwrap()).unwrap());
+}
+
+#[test]
+fn renamed() {
+    survives(|stage, path| fs::rename(path, stage.directory().join("elsewhere")).unwrap());
+}
+
+#[test]
+fn replaced_by_garbage() {
+    survives(|stage, path| {
+        let garbage = stage.directory().join("garbage");
+        fs::write(&garbage, [7; 100_000]).unwrap();
+        fs::rename(garbage, path).unwrap();
+    });
+}
+
+#[test]
+fn replaced_by_a_copy_of_itself() {
+    survives(|stage, path| {
+        let copy = stage.directory().join("copy");
+        fs::copy(path, &copy).unwrap();
+        fs::rename(copy, path).unwrap();
+    });
+}
+
+#[test]
+fn opened_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    // Those who have it mapped need no path to go on; whoever comes next makes a new one.
+    let stage = Stage::new();
+    let mut first = counting(&stage, &stage.arena());
+    work(&mut first);
+    fs::set_permissions(stage.arena(), fs::Permissions::from_mode(0o666)).unwrap();
+    let mut second = counting(&stage, &stage.arena());
+    work(&mut second);
+    assert_eq!(first.total("orders_total"), 2);
+    assert_eq!(second.total("orders_total"), 2);
+    one_arena([&mut first, &mut second]);
+}
+
+#[test]
+fn replaced_by_another_arena_that_is_in_use() {
+    let stage = Stage::new();
+    let other = stage.directory().join("other");
+    let (mut here, mut there) = (counting(&stage, &stage.arena()), counting(&stage, &other));
+    work(&mut here);
+    work(&mut there);
+    here.set(bound("depth"), 1.0);
+    there.set(bound("depth"), 2.0);
+    fs::rename(&other, stage.arena()).unwrap();
+    assert_eq!(here.total("orders_total"), 2);
+    here.increment(bound("orders"), 10);
+    there.increment(bound("orders"), 100);
+    assert_eq!(here.total("orders_total"), 112);
+    told(&mut here, "was replaced while in use");
+}
+
+#[test]
+fn put_back_to_its_place() {
+    let stage = Stage::new();
+    let (path, elsewhere) = (stage.arena(), stage.directory().join("elsewhere"));
+    let mut workers = [counting(&stage, &path), counting(&stage, &path)];
+    workers.iter_mut().for_each(work);
+    for round in 0..4 {
+        fs::rename(&path, &elsewhere).unwrap();
+        // One of them moves and the other stays…
+        assert_eq!(workers[0].total("orders_total"), 2 + 2 * round);
+        workers.iter_mut().for_each(work);
+        assert_eq!(workers[0].total("orders_total"), 4 + 2 * round);
+        // …until what they moved to is replaced by what they moved from.
+        fs::rename(&elsewhere, &path).unwrap();
+        for worker in &mut workers {
+            assert_eq!(worker.total("orders_total"), 4 + 2 * round, "in round {round}");
+        }
+    }
+    one_arena(&mut workers);
+    workers[0].exit();
+    assert_eq!(workers[1].total("orders_total"), 10);
+}
+
+#[test]
+fn whoever_is_never_scraped_brings_along_what_he_counted() {
+    let stage = Stage::new();
+    let mut recluse = counting(&stage, &stage.arena());
+    work(&mut recluse);
+    fs::remove_file(stage.arena()).unwrap();
+    let mut scraped = counting(&stage, &stage.arena());
+    work(&mut scraped);
+    work(&mut recluse);
+    assert_eq!(scraped.total("orders_total"), 1, "nobody knows of the old file yet");
+    recluse.increment(labels("orders_total", &["new"]), 1);
+    assert_eq!(scraped.total("orders_total"), 4);
+    recluse.kill();
+    assert_eq!(scraped.total("orders_total"), 4);
+}
+
+#[test]
+fn the_last_words_of_an_idle_process_are_heard() {
+    let stage = Stage::new();
+    let mut idle = counting(&stage, &stage.arena());
+    let mut scraped = counting(&stage, &stage.arena());
+    work(&mut idle);
+    work(&mut scraped);
+    fs::remove_file(stage.arena()).unwrap();
+    assert_eq!(scraped.total("orders_total"), 2);
+    idle.increment(bound("orders"), 5);
+    idle.kill();
+    assert_eq!(scraped.total("orders_total"), 7);
+    assert_eq!(scraped.total("orders_total"), 7);
+}
+
+#[test]
+fn nothing_can_be_made_in_its_place() {
+    let stage = Stage::new();
+    let directory = stage.arena().parent().unwrap().to_owned();
+    let mut workers = [counting(&stage, &stage.arena()), counting(&stage, &stage.arena())];
+    workers.iter_mut().for_each(work);
+    fs::remove_dir_all(&directory).unwrap();
+    // A file where the directory was: no process can make a new arena, so all go on in the old one.
+    fs::write(&directory, b"in the way").unwrap();
+    workers.iter_mut().for_each(work);
+    for worker in &mut workers {
+        worker.increment(labels("orders_total", &["new"]), 1);
+    }
+    for worker in &mut workers {
+        assert_eq!(worker.total("orders_total"), 6);
+        told(worker, "no new one can be made");
+    }
+    fs::remove_file(&directory).unwrap();
+    for worker in &mut workers {
+        assert_eq!(worker.total("orders_total"), 6);
+    }
+    one_arena(&mut workers);
+}
+
+#[test]
+fn deleted_again_and_again_while_eight_count() {
+    let mut random = Random::seeded();
+    let stage = Stage::new();
+    const WORKERS: usize = 8;
+    const SAMPLES: u64 = 24_000;
+    let mut workers: Vec<_> = (0..WORKERS).map(|_| counting(&stage, &stage.arena())).collect();
+    workers.iter_mut().for_each(work);
+    let mut observer = counting(&stage, &stage.arena());
+    let words = WORKERS * 2;
+    let (ledger, path) = stage.ledger(words);
+    for (index, worker) in workers.iter_mut().enumerate() {
+        worker.send(&Command::Burst(Burst {
+            ledger: path.clone(),
+            words,
+            row: index * 2,
+            threads: 1,
+            samples: SAMPLES,
+            counter: "orders_total".to_owned(),
+            histogram: "latency_seconds".to_owned(),
+            // Ever new label sets, so that each of them looks where the file is.
+            variants: SAMPLES / 20,
+            bound: index % 2 == 1,
+        }));
+    }
+    let mut deletions = 0;
+    let mut due = random.below(10_000);
+    until("the burst to end", || {
+        let done = ledger.total(0, words);
+        if done >= due && deletions < 20 {
+            due = done + random.below(WORKERS as u64 * SAMPLES / 20);
+            deletions += u64::from(fs::remove_file(stage.arena()).is_ok());
+            observer.scrape();
+        }
+        (done == WORKERS as u64 * SAMPLES).then_some(())
+    });
+    for worker in &mut workers {
+        assert!(matches!(worker.reply(), Reply::Done));
+    }
+    // Each brings along what it knows of.
+    workers.iter_mut().for_each(|worker| drop(worker.scrape()));
+    let expected = WORKERS as u64 * (SAMPLES / 2 + 1);
+    for worker in workers.iter_mut().chain([&mut observer]) {
+        assert_eq!(worker.total("orders_total"), expected, "after {deletions} deletions");
+        assert_eq!(worker.total("latency_seconds"), expected);
+    }
+    one_arena(workers.iter_mut().chain([&mut observer]));
+}
