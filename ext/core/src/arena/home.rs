@@ -17,7 +17,10 @@ impl Registry {
     /// Opens the arena if anything can be counted into it, so that forks share it even where it is private memory.
     /// To be called before each fork.
     pub fn prepare_fork(&self) {
-        let wanted = self.settings.read().place == Place::Memory || self.declared().iter().any(|metric| !metric.own);
+        let homeless = self.homeless.iter().any(|cell| cell.load(Ordering::Relaxed) != 0);
+        let declared = || self.declared().iter().any(|metric| !metric.own);
+        // What has no home would be inherited, and counted by parent and child.
+        let wanted = self.settings.read().place == Place::Memory || homeless || declared();
         if wanted {
             let _slow = self.slow.lock();
             // What goes wrong is told by a notice.
@@ -118,7 +121,7 @@ impl Registry {
 
     /// Where the arena may be, best first. Empty: memory.
     fn candidates(&self, settings: &Settings) -> Vec<PathBuf> {
-        let name = file_name(&settings.service, &settings.environment);
+        let name = place::file_name(&settings.service, &settings.environment);
         match &settings.place {
             Place::Memory => Vec::new(),
             Place::Path(path) => vec![path.clone()],
@@ -236,26 +239,4 @@ impl Registry {
             index.iter().for_each(|series| series.detach());
         }
     }
-}
-
-/// Name of the file of an application: readable, unique to service and environment, layout and boot.
-fn file_name(service: &str, environment: &str) -> String {
-    let readable = |text: &str| -> String {
-        let keep = |c: char| {
-            if c.is_ascii_alphanumeric() || c == '-' || c == '_' {
-                c
-            } else {
-                '_'
-            }
-        };
-        text.chars().take(40).map(keep).collect()
-    };
-    format!(
-        "{}-{}-{:08x}.v{}-{:08x}.arena",
-        readable(service),
-        readable(environment),
-        shared::application(service, environment) as u32,
-        super::layout::LAYOUT,
-        super::layout::Identity::this_boot() as u32,
-    )
 }

@@ -4,7 +4,7 @@
 //! slower of two. A file that cannot be used is moved aside by `rename(2)`; should a good one have taken its place in
 //! that very moment, it is linked back, or, when yet another has come, handed to the caller to be folded in.
 
-use super::layout::{Foreign, Header, Identity, CHUNKS, CHUNKS_AT, LOG_AT, UNIT};
+use super::layout::{Foreign, Header, Identity, CHUNKS, CHUNKS_AT, LAYOUT, LOG_AT, UNIT};
 use super::map::Mapping;
 use super::node::State;
 use super::records::Records;
@@ -54,6 +54,40 @@ pub(super) fn inode_of(meta: &Metadata) -> Inode {
 /// Inode of what stands at `path` now; `None` when there is nothing.
 pub(super) fn inode_at(path: &Path) -> Option<Inode> {
     fs::symlink_metadata(path).ok().map(|meta| inode_of(&meta))
+}
+
+/// Ends the names of files that this project named itself.
+const SUFFIX: &str = ".arena";
+
+/// Name of the file of an application: readable, unique to service and environment, layout and boot.
+pub(super) fn file_name(service: &str, environment: &str) -> String {
+    let readable = |text: &str| -> String {
+        let keep = |c: char| match c {
+            c if c.is_ascii_alphanumeric() || c == '-' || c == '_' => c,
+            _ => '_',
+        };
+        text.chars().take(40).map(keep).collect()
+    };
+    format!(
+        "{}-{}-{:08x}.v{LAYOUT}-{:08x}{SUFFIX}",
+        readable(service),
+        readable(environment),
+        super::shared::application(service, environment) as u32,
+        Identity::this_boot() as u32,
+    )
+}
+
+/// Whether `found` is the name of the same application's file as `name`, made before the machine's last start.
+fn is_of_another_boot(found: &str, name: &str) -> bool {
+    let parts = |name: &str| -> Option<(String, String)> {
+        let (application, rest) = name.strip_suffix(SUFFIX)?.rsplit_once(".v")?;
+        let (_, boot) = rest.split_once('-')?;
+        Some((application.to_owned(), boot.to_owned()))
+    };
+    match (parts(found), parts(name)) {
+        (Some((one, found)), Some((other, now))) => one == other && found != now,
+        _ => false,
+    }
 }
 
 /// The directory in shared memory that only this user can enter, made if need be.
@@ -375,7 +409,8 @@ fn set_aside(path: &Path, inode: Inode) -> io::Result<Option<Aside>> {
     Ok(Some(Aside::Stray(aside)))
 }
 
-/// Removes drafts of processes that were killed, and all but the newest of the files that were moved aside.
+/// Removes drafts of processes that were killed, files of boots that are over, and all but the newest of the files that
+/// were moved aside.
 fn tidy(path: &Path) {
     const ABANDONED: std::time::Duration = std::time::Duration::from_secs(600);
     let (Some(directory), Some(name)) = (path.parent(), path.file_name().map(|name| name.to_string_lossy())) else {
@@ -388,6 +423,8 @@ fn tidy(path: &Path) {
         let (file, found) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if found.starts_with(&asides) {
             moved.push(file);
+        } else if is_of_another_boot(&found, &name) {
+            let _ = fs::remove_file(file);
         } else if found.starts_with(&drafts) && found.ends_with(".draft") {
             let age = entry
                 .metadata()
@@ -402,5 +439,28 @@ fn tidy(path: &Path) {
     moved.sort();
     for file in moved.iter().rev().skip(KEPT_ASIDE) {
         let _ = fs::remove_file(file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_the_files_of_boots_that_are_over() {
+        let name = file_name("my shop", "production");
+        let boot = format!("-{:08x}.arena", Identity::this_boot() as u32);
+        let older = name.replace(&boot, "-00000001.arena");
+        assert_ne!(older, name);
+        assert!(is_of_another_boot(&older, &name));
+        assert!(!is_of_another_boot(&name, &name));
+        // Another layout of this boot is in use by another release.
+        let version = format!(".v{LAYOUT}-");
+        assert!(!is_of_another_boot(&name.replace(&version, ".v999-"), &name));
+        assert!(!is_of_another_boot(
+            &file_name("other", "production").replace(&boot, "-00000001.arena"),
+            &name
+        ));
+        assert!(!is_of_another_boot("notes.txt", &name));
     }
 }

@@ -16,9 +16,24 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
+/// An error where the process may not write files that reach to `end`: the kernel would end it by a signal.
+fn check_limit(end: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` outlives the call.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
+    if known && end > limit.rlim_cur {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    Ok(())
+}
+
 /// Makes sure that `file` has blocks for `offset..offset + length`, and is at least that long. Asking twice is harmless.
 #[cfg(target_os = "linux")]
 pub(super) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    check_limit(offset + length)?;
     loop {
         // SAFETY: a plain system call on an open descriptor.
         let result =
@@ -34,6 +49,7 @@ pub(super) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> 
 #[cfg(target_os = "macos")]
 pub(super) fn allocate(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let end = offset + length;
+    check_limit(end)?;
     let mut store = libc::fstore_t {
         fst_flags: libc::F_ALLOCATEALL,
         fst_posmode: libc::F_PEOFPOSMODE,
