@@ -15,10 +15,11 @@ module Dpkg
 
     # @return [Array<String>] what installed packages recommend and this machine lacks
     def recommended_but_absent
-      wanted = each_paragraph.select { |text| installed?(text) }.flat_map do |text|
-        field(text, "Recommends").to_s.split(",").reject { |part| part.include?("|") }.map { |part| part[/[^\s:(]+/] }
-      end
-      (wanted.compact.uniq - installed).sort
+      present = each_paragraph.select { |text| installed?(text) }
+      # Of alternatives, one is enough; those are left alone.
+      wanted = present.flat_map { |text| relations(text, "Recommends").reject { |relation| relation.include?("|") } }
+      provided = present.flat_map { |text| relations(text, "Provides") }
+      (names(wanted) - names(provided) - installed).sort
     end
 
     # @return [Record, nil]
@@ -40,6 +41,15 @@ module Dpkg
 
     def field(text, name)
       text[/^#{name}: (.*)$/, 1]
+    end
+
+    def relations(text, name)
+      field(text, name).to_s.split(",")
+    end
+
+    # Relations may restrict versions and architectures.
+    def names(relations)
+      relations.filter_map { |relation| relation[/[^\s:(]+/] }.uniq
     end
 
     def checksums(name, architecture)
