@@ -37,7 +37,7 @@ module Demo
     # Ends and removes all that there is.
     def clean_up(keep:)
       # A second Ctrl-C must not leave half of it behind.
-      %i[INT TERM HUP].each { |signal| trap(signal, "IGNORE") }
+      Children::SIGNALS.each { |signal| trap(signal, "IGNORE") }
       @children.stop_all
       return puts("", "Kept. To look around: #{@application.keep}") if keep
 

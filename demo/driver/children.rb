@@ -5,6 +5,8 @@ module Demo
   class Children
     Child = Struct.new(:name, :pid, :log, :status)
 
+    # What may end the demo before its time.
+    SIGNALS = %i[INT TERM HUP].freeze
     PATIENCE = 15 # seconds for a process to end when it is asked to
 
     def initialize(logs)
@@ -21,7 +23,7 @@ module Demo
       log = log(name)
       options = { in: File::NULL, out: [log, "a"], err: %i[child out], pgroup: true }
       options[:chdir] = dir if dir
-      Child.new(name, Process.spawn(env, *command, options), log).tap { |child| @children << child }
+      undisturbed { Child.new(name, Process.spawn(env, *command, options), log).tap { |child| @children << child } }
     end
 
     # @return [String] the path of a log
@@ -72,7 +74,21 @@ module Demo
       rescue Failure
         Process.kill(:KILL, -child.pid)
         finish(child)
+      rescue Errno::ESRCH, Errno::ECHILD
+        next # it ended, and the signal that ended the demo came before that was noted
       end
+    end
+
+    private
+
+    # A signal that comes between the start of a process and its entry in the list waits, else nobody would end it.
+    def undisturbed
+      came = nil
+      before = SIGNALS.to_h { |signal| [signal, trap(signal) { came = signal }] }
+      yield
+    ensure
+      before&.each { |signal, handler| trap(signal, handler) }
+      Process.kill(came, Process.pid) if came
     end
   end
 end
