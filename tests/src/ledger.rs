@@ -52,6 +52,11 @@ impl Ledger {
         self.words[index].fetch_add(by, Ordering::SeqCst);
     }
 
+    /// Sets word `index`.
+    pub fn set(&self, index: usize, to: u64) {
+        self.words[index].store(to, Ordering::SeqCst);
+    }
+
     /// Word `index`.
     #[must_use]
     pub fn get(&self, index: usize) -> u64 {

@@ -54,7 +54,7 @@ pub struct Churn {
     pub ledger: PathBuf,
     /// Words of the ledger.
     pub words: usize,
-    /// This process's word: total of what returned.
+    /// First of three words: total of what returned, what is on its way, and the label value that comes next.
     pub row: usize,
     /// The counter, with one label.
     pub counter: String,
@@ -154,15 +154,29 @@ pub enum Command {
     Exit,
 }
 
+/// Floats as bits, because JSON has no infinities.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
+}
+
 /// A value as it crosses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Number {
     /// Integers and floats of a counter.
-    Counter(u64, f64),
+    Counter(u64, #[serde(with = "bits")] f64),
     /// Of a gauge.
-    Gauge(f64),
+    Gauge(#[serde(with = "bits")] f64),
     /// Observations by bucket, and their sum.
-    Histogram(Vec<u64>, f64),
+    Histogram(Vec<u64>, #[serde(with = "bits")] f64),
 }
 
 impl Number {

@@ -64,7 +64,7 @@ impl Worker {
         let mut line = String::new();
         match stream.read_line(&mut line) {
             Ok(0) => Err(format!("worker {pid} is gone")),
-            Ok(_) => serde_json::from_str(&line).map_err(|error| format!("{error}: {line}")),
+            Ok(_) => serde_json::from_str(&line).map_err(|error| format!("{error}: {line:.500}")),
             Err(error) => Err(format!("worker {pid}: {error}")),
         }
     }

@@ -275,6 +275,7 @@ impl Worker {
 
     fn churn(&self, churn: &Churn) -> Result<(), Failure> {
         const KEPT: usize = 64;
+        const LATER: u64 = 1000;
         let ledger = Ledger::open(&churn.ledger, churn.words)?;
         let counter = self.metric(&churn.counter)?;
         let mut random = Random::new(churn.seed);
@@ -283,22 +284,31 @@ impl Worker {
         for set in churn.first..churn.first + churn.sets {
             let labels = LabelKey::of([set.to_string().as_str()]);
             let dice = random.below(64);
+            let count = |set: u64, write: &dyn Fn()| {
+                ledger.set(churn.row + 1, amount(set));
+                write();
+                ledger.add(churn.row, amount(set));
+                ledger.set(churn.row + 1, 0);
+            };
             if dice < 2 {
                 let series = counter.series(&labels);
-                series.increment_int(amount(set));
+                count(set, &|| series.increment_int(amount(set)));
                 kept.push((set, series));
             } else {
-                counter.increment_int(labels.as_bytes(), amount(set));
+                count(set, &|| counter.increment_int(labels.as_bytes(), amount(set)));
             }
-            ledger.add(churn.row, amount(set));
-            if dice < 32 {
+            // Most go at once, some later, and the rest when they have been idle.
+            if dice < 48 {
                 counter.remove(labels.as_bytes());
+            }
+            if (dice == 48 || dice == 49) && set >= churn.first + LATER {
+                counter.remove(LabelKey::of([(set - LATER).to_string().as_str()]).as_bytes());
             }
             if kept.len() > KEPT {
                 let (set, series) = kept.swap_remove(random.below(KEPT as u64) as usize);
-                series.increment_int(amount(set));
-                ledger.add(churn.row, amount(set));
+                count(set, &|| series.increment_int(amount(set)));
             }
+            ledger.set(churn.row + 2, set + 1);
         }
         Ok(())
     }

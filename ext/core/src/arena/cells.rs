@@ -63,6 +63,13 @@ pub(super) fn total(cells: &[AtomicU64]) -> (u64, f64) {
     }
 }
 
+/// Takes the totals of a series' cells, leaving nothing behind: whoever takes them again finds zeros.
+pub(super) fn take_total(cells: &[AtomicU64]) -> (u64, f64) {
+    let totals = total(cells);
+    cells.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
+    totals
+}
+
 /// Reads `cells` into `value`, adding to what is there when `add` is set (gauges are never added).
 pub(super) fn read(kind: &Kind, cells: &[AtomicU64], value: &mut Value, add: bool) {
     let load = |index: usize| cells.get(index).map_or(0, |cell| cell.load(Ordering::Relaxed));

@@ -150,7 +150,7 @@ impl<'a> Header<'a> {
 
     /// A new number for a record or a process.
     pub fn next_birth(&self) -> u64 {
-        self.births().fetch_add(1, Ordering::SeqCst) + 1
+        self.births().fetch_add(1, Ordering::SeqCst).wrapping_add(1)
     }
 
     /// Records of the arenas that were folded into this one.

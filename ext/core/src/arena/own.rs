@@ -1,14 +1,15 @@
 //! What the gem tells about itself and about the processes: families that are made when a picture is taken.
 
-use super::node::Node;
+use super::node::{Node, Offset, RecordKind, State};
 use super::procfs::{self, Stat};
-use super::records::Records;
+use super::records::{MetricCells, Records};
 use super::rejection::{Reason, CUT_LABELS, DROPPED_CELLS};
-use super::schema::Owner;
+use super::schema::{self, Owner};
 use super::shared::Arena;
-use super::{process, sys};
+use super::{cells, process, sys};
 use crate::metric::{Aggregation, Buckets, Descriptor, Kind, LabelKey};
 use crate::snapshot::{Count, Family, Point, Value};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -64,6 +65,31 @@ pub(super) fn dropped(records: &Records<'_>) -> [u64; DROPPED_CELLS] {
     for source in header.sources().filter_map(|source| Node::at(records.map, source)) {
         for (total, cell) in totals.iter_mut().zip(source.cells()) {
             *total = total.wrapping_add(cell.load(Ordering::Relaxed));
+        }
+    }
+    totals
+}
+
+/// What removed series had counted, by metric: integers or observations, and floats or sums.
+pub(super) fn removed(records: &Records<'_>) -> BTreeMap<String, (u64, f64)> {
+    let metrics: HashMap<Offset, String> = schema::metrics(records)
+        .map(|(offset, descriptor)| (offset, descriptor.name))
+        .collect();
+    let mut totals: BTreeMap<String, (u64, f64)> = BTreeMap::new();
+    let mut add = |metric: Offset, (int, float): (u64, f64)| {
+        if let Some(name) = metrics.get(&metric).filter(|_| int != 0 || float != 0.0) {
+            let total = totals.entry(name.clone()).or_default();
+            *total = (total.0.wrapping_add(int), total.1 + float);
+        }
+    };
+    for node in records.all() {
+        match (node.kind(), node.word().state()) {
+            (Some(RecordKind::Metric), _) => add(node.offset, MetricCells::removed(&node)),
+            // What has not gone to other labels yet still holds its total.
+            (Some(RecordKind::Series), Some(State::Removing | State::Removed | State::Claimed)) => {
+                add(node.metric(), cells::total(node.cells()));
+            }
+            _ => {}
         }
     }
     totals

@@ -30,6 +30,12 @@ impl MetricCells {
     /// Float total of series that were removed and reused, as bits.
     pub const REMOVED_FLOAT: usize = 3;
     pub const COUNT: usize = 4;
+
+    /// Totals of series that were removed and reused.
+    pub fn removed(metric: &Node<'_>) -> (u64, f64) {
+        let load = |index: usize| metric.cells().get(index).map_or(0, |cell| cell.load(Ordering::Relaxed));
+        (load(Self::REMOVED_INT), f64::from_bits(load(Self::REMOVED_FLOAT)))
+    }
 }
 
 /// A record that this process may use until it releases it, and the word that it has while it is in use.
@@ -280,9 +286,8 @@ impl<'a> Records<'a> {
                 if !node.advance(word, Word::new(State::Claimed, self.member.incarnation)) {
                     return Ok(None);
                 }
-                if word.state() == Some(State::Removed) {
-                    self.keep_total(&node);
-                }
+                // After a `CLAIMED` one, whose process was killed before it had done so, as well as after a `REMOVED` one.
+                self.keep_total(&node);
                 fail::point("register:claimed");
                 node
             }
@@ -388,16 +393,15 @@ impl<'a> Records<'a> {
         due
     }
 
-    /// Adds what a removed series had counted to its metric's removed total, so that every increment stays somewhere.
+    /// Moves what a removed series had counted to its metric's removed total, so that every increment stays somewhere.
     fn keep_total(&self, node: &Node<'_>) {
         let Some(metric) = Node::at(self.map, node.metric()) else {
             return;
         };
-        let cells = node.cells();
-        if node.kind() != Some(RecordKind::Series) || metric.kind() != Some(RecordKind::Metric) || node.source() != 0 {
+        if node.kind() != Some(RecordKind::Series) || metric.kind() != Some(RecordKind::Metric) {
             return;
         }
-        let (int, float) = super::cells::total(cells);
+        let (int, float) = super::cells::take_total(node.cells());
         if let Some(removed) = metric.cells().get(MetricCells::REMOVED_INT) {
             removed.fetch_add(int, Ordering::Relaxed);
         }
@@ -471,7 +475,7 @@ impl<'a> Records<'a> {
     /// Numbers a removal, after the record is out of use: who releases removals up to a number has seen them all.
     pub fn number(&self, node: &Node<'_>, removing: Word) {
         if let Some(header) = self.header() {
-            let removal = header.removals().fetch_add(1, Ordering::SeqCst) + 1;
+            let removal = header.removals().fetch_add(1, Ordering::SeqCst).wrapping_add(1);
             node.advance(removing, Word::new(State::Removed, removal));
         }
     }

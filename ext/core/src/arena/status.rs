@@ -18,6 +18,8 @@ pub struct Status {
     pub arena: Option<ArenaStatus>,
     /// Series in use, by metric.
     pub series: BTreeMap<String, usize>,
+    /// What series had counted that were removed or have expired, by metric: what pages lack.
+    pub removed: BTreeMap<String, Removed>,
     /// Schemas that a newer declaration of the same name has superseded, with the series they still have.
     pub superseded: Vec<Superseded>,
     /// Samples that were not counted, by reason.
@@ -54,6 +56,15 @@ pub struct ProcessStatus {
     pub pid: u64,
     /// Whether it is the one that tells.
     pub this: bool,
+}
+
+/// What removed series had counted.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Removed {
+    /// Integer increments of counters, observations of histograms.
+    pub count: u64,
+    /// Float increments of counters, sums of histograms.
+    pub sum: f64,
 }
 
 /// A schema of which there is a newer one.
@@ -101,6 +112,13 @@ impl Registry {
             series: current
                 .iter()
                 .map(|family| (family.descriptor.name.clone(), family.len()))
+                .collect(),
+            removed: records
+                .as_ref()
+                .map(own::removed)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(name, (count, sum))| (name, Removed { count, sum }))
                 .collect(),
             superseded: superseded
                 .iter()
