@@ -19,6 +19,12 @@ const LEAST_STEP: u64 = 64 << 10;
 /// …and at most by this.
 const MOST_STEP: u64 = 1 << 20;
 
+/// A type that any bytes of a file may be seen as.
+///
+/// # Safety
+/// It is `repr(C)`, and every byte of it belongs to an atomic integer of at most eight bytes.
+pub(super) unsafe trait Cells {}
+
 pub(super) struct Mapping {
     file: File,
     base: NonNull<u8>,
@@ -109,6 +115,16 @@ impl Mapping {
         }
         // SAFETY: aligned, inside of the file, and only ever accessed atomically.
         Some(unsafe { &*self.base.as_ptr().add(offset as usize).cast::<AtomicU32>() })
+    }
+
+    /// A `T` at `offset`, unless it is misaligned or outside of the file.
+    #[inline]
+    pub fn view<T: Cells>(&self, offset: u64) -> Option<&T> {
+        if offset % align_of::<T>() as u64 != 0 || !self.contains(offset, size_of::<T>() as u64) {
+            return None;
+        }
+        // SAFETY: aligned, inside of the file, and made of nothing but atomics, as `Cells` promises.
+        Some(unsafe { &*self.base.as_ptr().add(offset as usize).cast::<T>() })
     }
 
     /// `count` 64-bit words from `offset` on, unless they are misaligned or outside of the file.

@@ -24,12 +24,11 @@
 //! the rest, then the word again: an unchanged word means that what it read belongs together.
 
 use super::layout::UNIT;
-use super::map::Mapping;
+use super::map::{Cells, Mapping};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use xxhash_rust::xxh3::Xxh3;
 
 pub(super) const CELLS_AT: u64 = 80;
-pub(super) const WORD_AT: u64 = 0;
 pub(super) const TOUCHED_AT: u64 = 64;
 
 /// Offset of a record in units of [`UNIT`] bytes; 0 is none.
@@ -143,37 +142,57 @@ impl Identity<'_> {
     }
 }
 
+/// The fixed part of a record, as the head of this file lists it.
+#[repr(C)]
+struct Fixed {
+    word: AtomicU64,
+    next: AtomicU32,
+    size: AtomicU32,
+    hash: AtomicU64,
+    birth: AtomicU64,
+    created: AtomicU64,
+    metric: AtomicU32,
+    preset: AtomicU32,
+    source: AtomicU32,
+    key_length: AtomicU32,
+    kind: AtomicU32,
+    extension: AtomicU32,
+    touched: AtomicU32,
+    seen: AtomicU32,
+    reserved: AtomicU64,
+}
+
+const _: () = {
+    assert!(size_of::<Fixed>() == CELLS_AT as usize);
+    assert!(std::mem::offset_of!(Fixed, word) == 0);
+    assert!(std::mem::offset_of!(Fixed, touched) == TOUCHED_AT as usize);
+};
+
+// SAFETY: atomics of four and eight bytes that fill it, as the sizes above show.
+unsafe impl Cells for Fixed {}
+
 /// A record that lies inside of the file.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
     map: &'a Mapping,
+    fixed: &'a Fixed,
     pub offset: Offset,
 }
 
 impl<'a> Node<'a> {
     /// The record at `offset`, if its fixed part is inside of the file.
+    #[inline]
     pub fn at(map: &'a Mapping, offset: Offset) -> Option<Self> {
-        let start = u64::from(offset) * UNIT;
-        map.words(start, (CELLS_AT / 8) as usize)?;
-        Some(Self { map, offset })
+        let fixed = map.view(u64::from(offset) * UNIT)?;
+        Some(Self { map, fixed, offset })
     }
 
     pub fn start(&self) -> u64 {
         u64::from(self.offset) * UNIT
     }
 
-    fn long(&self, at: u64) -> &'a AtomicU64 {
-        static NOWHERE: AtomicU64 = AtomicU64::new(0);
-        self.map.word(self.start() + at).unwrap_or(&NOWHERE)
-    }
-
-    fn short(&self, at: u64) -> &'a AtomicU32 {
-        static NOWHERE: AtomicU32 = AtomicU32::new(0);
-        self.map.half(self.start() + at).unwrap_or(&NOWHERE)
-    }
-
     pub fn word_cell(&self) -> &'a AtomicU64 {
-        self.long(WORD_AT)
+        &self.fixed.word
     }
 
     pub fn word(&self) -> Word {
@@ -188,59 +207,59 @@ impl<'a> Node<'a> {
     }
 
     pub fn next(&self) -> Offset {
-        self.short(8).load(Ordering::Acquire)
+        self.fixed.next.load(Ordering::Acquire)
     }
 
     pub fn set_next(&self, next: Offset) {
-        self.short(8).store(next, Ordering::Release);
+        self.fixed.next.store(next, Ordering::Release);
     }
 
     pub fn size(&self) -> u64 {
-        u64::from(self.short(12).load(Ordering::Relaxed))
+        u64::from(self.fixed.size.load(Ordering::Relaxed))
     }
 
     pub fn hash(&self) -> u64 {
-        self.long(16).load(Ordering::Relaxed)
+        self.fixed.hash.load(Ordering::Relaxed)
     }
 
     pub fn birth(&self) -> u64 {
-        self.long(24).load(Ordering::Relaxed)
+        self.fixed.birth.load(Ordering::Relaxed)
     }
 
     pub fn created(&self) -> u64 {
-        self.long(32).load(Ordering::Relaxed)
+        self.fixed.created.load(Ordering::Relaxed)
     }
 
     pub fn metric(&self) -> Offset {
-        self.short(40).load(Ordering::Relaxed)
+        self.fixed.metric.load(Ordering::Relaxed)
     }
 
     pub fn preset(&self) -> Offset {
-        self.short(44).load(Ordering::Relaxed)
+        self.fixed.preset.load(Ordering::Relaxed)
     }
 
     pub fn source(&self) -> Offset {
-        self.short(48).load(Ordering::Relaxed)
+        self.fixed.source.load(Ordering::Relaxed)
     }
 
     pub fn key_length(&self) -> usize {
-        self.short(52).load(Ordering::Relaxed) as usize
+        self.fixed.key_length.load(Ordering::Relaxed) as usize
     }
 
     pub fn kind(&self) -> Option<RecordKind> {
-        RecordKind::from(self.short(56).load(Ordering::Relaxed) & 0xFF)
+        RecordKind::from(self.fixed.kind.load(Ordering::Relaxed) & 0xFF)
     }
 
     pub fn cell_count(&self) -> usize {
-        (self.short(56).load(Ordering::Relaxed) >> 8) as usize
+        (self.fixed.kind.load(Ordering::Relaxed) >> 8) as usize
     }
 
     pub fn touched(&self) -> &'a AtomicU32 {
-        self.short(TOUCHED_AT)
+        &self.fixed.touched
     }
 
     pub fn seen(&self) -> &'a AtomicU32 {
-        self.short(68)
+        &self.fixed.seen
     }
 
     /// The cells; none where the record is damaged.
@@ -261,12 +280,12 @@ impl<'a> Node<'a> {
         let Some((words, length)) = self.key_words() else {
             return;
         };
-        let end = out.len() + length;
-        out.reserve(words.len() * 8);
-        for word in words {
-            out.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        let start = out.len();
+        out.resize(start + words.len() * 8, 0);
+        for (bytes, word) in out[start..].chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
-        out.truncate(end);
+        out.truncate(start + length);
     }
 
     /// The key.
@@ -314,23 +333,25 @@ impl<'a> Node<'a> {
 
     /// Sets the size of a record that nobody else can see yet.
     pub fn set_size(&self, size: u64) {
-        self.short(12).store(size as u32, Ordering::Relaxed);
+        self.fixed.size.store(size as u32, Ordering::Relaxed);
     }
 
     /// Fills a record that this process has claimed, all but its word.
     pub fn fill(&self, identity: &Identity<'_>, hash: u64, birth: u64, created: u64, cells: &[u64]) {
-        self.long(16).store(hash, Ordering::Relaxed);
-        self.long(24).store(birth, Ordering::Relaxed);
-        self.long(32).store(created, Ordering::Relaxed);
-        self.short(40).store(identity.metric, Ordering::Relaxed);
-        self.short(44).store(identity.preset, Ordering::Relaxed);
-        self.short(48).store(identity.source, Ordering::Relaxed);
-        self.short(52).store(identity.key.len() as u32, Ordering::Relaxed);
-        self.short(56)
+        self.fixed.hash.store(hash, Ordering::Relaxed);
+        self.fixed.birth.store(birth, Ordering::Relaxed);
+        self.fixed.created.store(created, Ordering::Relaxed);
+        self.fixed.metric.store(identity.metric, Ordering::Relaxed);
+        self.fixed.preset.store(identity.preset, Ordering::Relaxed);
+        self.fixed.source.store(identity.source, Ordering::Relaxed);
+        self.fixed
+            .key_length
+            .store(identity.key.len() as u32, Ordering::Relaxed);
+        self.fixed
+            .kind
             .store((cells.len() as u32) << 8 | identity.kind as u32, Ordering::Relaxed);
-        for at in [60, 72, 76] {
-            self.short(at).store(0, Ordering::Relaxed);
-        }
+        self.fixed.extension.store(0, Ordering::Relaxed);
+        self.fixed.reserved.store(0, Ordering::Relaxed);
         self.touched().store(1, Ordering::Relaxed);
         self.seen().store(super::sys::boot_millis(), Ordering::Relaxed);
         for (cell, value) in self.cells().iter().zip(cells) {

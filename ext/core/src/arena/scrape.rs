@@ -12,7 +12,6 @@ use super::{aggregate, cells, own, process, sys};
 use crate::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use crate::snapshot::{Family, Point, Points, Snapshot, Value};
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -87,32 +86,49 @@ impl Scrape {
 
 /// One walk over all records.
 struct Walk {
-    /// Birth and place of each series in use, by metric, in the order of birth.
-    series: HashMap<Offset, Vec<(u64, Offset)>, BuildHasherDefault<OffsetHasher>>,
+    /// Each series in use, by metric, in the order of birth.
+    series: HashMap<Offset, Vec<Offset>>,
     /// Newest help text of each name.
     help: HashMap<String, (u64, String)>,
     metrics: Vec<(Offset, Descriptor)>,
     superseded: HashSet<Offset>,
 }
 
-/// Offsets are small numbers, looked up once per series: a multiplication spreads them well enough.
-#[derive(Default)]
-struct OffsetHasher(u64);
+/// A series in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Born {
+    birth: u64,
+    offset: Offset,
+    metric: Offset,
+}
 
-impl Hasher for OffsetHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+/// Puts series into the order of their birth, digit by digit: comparing them would be half the time that a picture
+/// takes.
+fn by_birth(mut series: Vec<Born>) -> Vec<Born> {
+    const BITS: u32 = 11;
+    const DIGITS: usize = 1 << BITS;
+    let (first, last) = series.iter().fold((u64::MAX, 0), |(first, last), born| {
+        (first.min(born.birth), last.max(born.birth))
+    });
+    let mut sorted = vec![Born::default(); series.len()];
+    let mut shift = 0;
+    while shift < u64::BITS && last.saturating_sub(first) >> shift > 0 {
+        let digit = |born: &Born| (born.birth - first) as usize >> shift & (DIGITS - 1);
+        let mut places = [0; DIGITS];
+        series.iter().for_each(|born| places[digit(born)] += 1);
+        let mut next = 0;
+        for place in &mut places {
+            next += std::mem::replace(place, next);
+        }
+        for born in &series {
+            let place = &mut places[digit(born)];
+            sorted[*place] = *born;
+            *place += 1;
+        }
+        std::mem::swap(&mut series, &mut sorted);
+        shift += BITS;
     }
-
-    fn write_u32(&mut self, offset: u32) {
-        self.0 = u64::from(offset).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+    series
 }
 
 impl Walk {
@@ -125,17 +141,19 @@ impl Walk {
         };
         let before = numbers();
         let mut walk = Self {
-            series: HashMap::default(),
+            series: HashMap::new(),
             help: HashMap::new(),
             metrics: Vec::new(),
             superseded: HashSet::new(),
         };
         let living = process::incarnations(records.map, records.member);
-        let mut unsettled = false;
+        let (mut unsettled, mut series) = (false, Vec::new());
         for node in records.all() {
             let word = node.word();
             match word.state() {
-                Some(State::Live | State::Expiring) if word.sequence() <= known => walk.take(&node, word.sequence()),
+                Some(State::Live | State::Expiring) if word.sequence() <= known => {
+                    walk.take(&node, word.sequence(), &mut series);
+                }
                 Some(State::Free | State::Removed) | None => {}
                 // Left by a process that is gone, it is on its way to nothing.
                 Some(State::Claimed) if !living.contains(&word.sequence()) => {}
@@ -152,21 +170,22 @@ impl Walk {
         }
         let survey = Survey::of(records, &walk.metrics, living);
         if expiry.is_due(&survey) {
-            for (birth, offset) in walk.series.values_mut().flat_map(std::mem::take).collect::<Vec<_>>() {
-                let Some(node) = Node::at(records.map, offset) else {
-                    continue;
+            series.retain(|born| {
+                let Some(node) = Node::at(records.map, born.offset) else {
+                    return false;
                 };
                 let held = Held {
-                    offset,
-                    word: Word::new(State::Live, birth),
+                    offset: born.offset,
+                    word: Word::new(State::Live, born.birth),
                 };
-                if !expiry.apply(records, &survey, &node, held) {
-                    walk.take(&node, birth);
-                }
-            }
+                !expiry.apply(records, &survey, &node, held)
+            });
         }
-        for series in walk.series.values_mut() {
-            series.sort_unstable();
+        for same in by_birth(series).chunk_by(|a, b| a.metric == b.metric) {
+            if let Some(first) = same.first() {
+                let places = walk.series.entry(first.metric).or_default();
+                places.extend(same.iter().map(|born| born.offset));
+            }
         }
         walk.superseded = survey.superseded;
         if !unsettled && numbers() == before {
@@ -175,10 +194,14 @@ impl Walk {
         walk
     }
 
-    fn take(&mut self, node: &Node<'_>, birth: u64) {
+    fn take(&mut self, node: &Node<'_>, birth: u64, series: &mut Vec<Born>) {
         match node.kind() {
             Some(RecordKind::Series) if node.source() == 0 => {
-                self.series.entry(node.metric()).or_default().push((birth, node.offset));
+                series.push(Born {
+                    birth,
+                    offset: node.offset,
+                    metric: node.metric(),
+                });
             }
             Some(RecordKind::Metric) => self
                 .metrics
@@ -222,7 +245,7 @@ impl Walk {
                 load_labels(node, &descriptor.kind, &mut point);
                 point.values != overflow
             };
-            let nodes = series.iter().filter_map(|(_, series)| Node::at(records.map, *series));
+            let nodes = series.iter().filter_map(|series| Node::at(records.map, *series));
             let found = nodes.filter(|node| capped(node)).count() as u64;
             if found != counted {
                 let _ = count.compare_exchange(counted, found, Ordering::SeqCst, Ordering::SeqCst);
@@ -230,7 +253,7 @@ impl Walk {
         }
     }
 
-    fn of(&self, metric: Offset) -> &[(u64, Offset)] {
+    fn of(&self, metric: Offset) -> &[Offset] {
         self.series.get(&metric).map_or(&[], Vec::as_slice)
     }
 
@@ -242,7 +265,7 @@ impl Walk {
                 descriptor.help.clone_from(text);
             }
             let superseded = self.superseded.contains(offset);
-            let series: Vec<Offset> = self.of(*offset).iter().map(|(_, offset)| *offset).collect();
+            let series = self.of(*offset).to_vec();
             if superseded && series.is_empty() {
                 continue;
             }
@@ -344,5 +367,21 @@ impl Points for Pinned {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn puts_any_births_into_their_order(births in prop::collection::vec(prop_oneof![0u64..5000, any::<u64>()], 0..300)) {
+            let series: Vec<_> = (0..).zip(births).map(|(offset, birth)| Born { birth, offset, metric: 1 }).collect();
+            let mut expected = series.clone();
+            expected.sort_by_key(|born| born.birth);
+            prop_assert_eq!(by_birth(series), expected);
+        }
     }
 }
