@@ -102,17 +102,21 @@ impl<'a> LabelValues<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
+
+    /// The next value, as bytes that need not be UTF-8: for who looks at each of them anyway.
+    pub(crate) fn next_bytes(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.0 = rest;
+        Some(value)
+    }
 }
 
 impl<'a> Iterator for LabelValues<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let (length, rest) = self.0.split_first_chunk::<4>()?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let value = std::str::from_utf8(rest.get(..length)?).ok()?;
-        self.0 = &rest[length..];
-        Some(value)
+        std::str::from_utf8(self.next_bytes()?).ok()
     }
 }
 

@@ -20,6 +20,10 @@ impl Count {
     #[must_use]
     pub fn as_integer(&self) -> Option<u64> {
         const EXACT: f64 = (1u64 << 53) as f64;
+        // Most counters never see a float.
+        if self.float == 0.0 {
+            return Some(self.int);
+        }
         let whole = self.float.fract() == 0.0 && (0.0..=EXACT).contains(&self.float);
         whole.then(|| self.int.wrapping_add(self.float as u64))
     }

@@ -7,22 +7,41 @@ use std::ops::Range;
 
 /// Appends `text` with backslashes and newlines escaped, and double quotes where `quotes` says so. Every other
 /// character stands for itself in both formats.
-#[inline]
 pub(super) fn escape(out: &mut Vec<u8>, text: &str, quotes: bool) {
-    // Nearly all values need no escaping, and are short: eight bytes at a time, the last eight once more.
-    let bytes = text.as_bytes();
-    let plain = match bytes.last_chunk::<8>() {
-        Some(last) => !any_special(*last) && !bytes.chunks_exact(8).any(|word| word.try_into().is_ok_and(any_special)),
-        None => !bytes.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')),
-    };
-    if plain {
-        out.extend_from_slice(bytes);
+    if is_plain(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
     } else {
-        escape_special(out, bytes, quotes);
+        escape_special(out, text.as_bytes(), quotes);
     }
 }
 
-/// Whether a byte of `word` is a backslash, a newline or a quote.
+/// Appends a label's value, escaped; `false`, and nothing appended, when it is not UTF-8.
+#[inline]
+fn escape_value(out: &mut Vec<u8>, value: &[u8]) -> bool {
+    if is_plain(value) {
+        out.extend_from_slice(value);
+        return true;
+    }
+    let text = std::str::from_utf8(value);
+    if let Ok(text) = text {
+        escape_special(out, text.as_bytes(), true);
+    }
+    text.is_ok()
+}
+
+/// Whether all of `bytes` are ASCII, and none wants escaping: nearly all values are so, and short.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    // Eight bytes at a time, the last eight once more.
+    match bytes.last_chunk::<8>() {
+        Some(last) => !any_special(*last) && !bytes.chunks_exact(8).any(|word| word.try_into().is_ok_and(any_special)),
+        None => bytes
+            .iter()
+            .all(|byte| byte.is_ascii() && !matches!(byte, b'\\' | b'\n' | b'"')),
+    }
+}
+
+/// Whether a byte of `word` is a backslash, a newline or a quote, or no ASCII.
 #[inline]
 fn any_special(word: [u8; 8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -32,7 +51,7 @@ fn any_special(word: [u8; 8]) -> bool {
         let zero = word ^ (ONES * u64::from(byte));
         zero.wrapping_sub(ONES) & !zero
     };
-    (has(b'\\') | has(b'\n') | has(b'"')) & (ONES << 7) != 0
+    (word | has(b'\\') | has(b'\n') | has(b'"')) & (ONES << 7) != 0
 }
 
 #[cold]
@@ -125,26 +144,33 @@ impl Lines {
     /// Appends `name="value",…` without braces, in the order of [`Point::labels`]; `false` when there is none.
     #[inline]
     fn labels(&self, out: &mut Vec<u8>, point: &Point) -> bool {
-        let mut any = false;
-        let mut between = |out: &mut Vec<u8>, piece: &[u8]| {
-            let skipped = if std::mem::replace(&mut any, true) { 0 } else { 2 };
-            out.extend_from_slice(&piece[skipped..]);
-        };
+        let start = out.len();
         let mut defaults = LabelValues::new(point.defaults.as_bytes());
         while let (Some(name), Some(value)) = (defaults.next(), defaults.next()) {
-            between(out, b"\",");
+            if out.len() > start {
+                out.extend_from_slice(b"\",");
+            }
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"=\"");
             escape(out, value, true);
         }
-        for (piece, value) in self.between.iter().zip(LabelValues::new(point.values.as_bytes())) {
-            between(out, piece);
-            escape(out, value, true);
+        let mut values = LabelValues::new(point.values.as_bytes());
+        for piece in &self.between {
+            let Some(value) = values.next_bytes() else { break };
+            let before = out.len();
+            // The piece ends the value before it, if there is one.
+            out.extend_from_slice(if before > start { piece } else { &piece[2..] });
+            if !escape_value(out, value) {
+                out.truncate(before);
+                break;
+            }
         }
         if !point.process.is_empty() {
-            between(out, b"\",process=\"");
+            let piece = b"\",process=\"";
+            out.extend_from_slice(if out.len() > start { piece } else { &piece[2..] });
             escape(out, &point.process, true);
         }
+        let any = out.len() > start;
         if any {
             out.push(b'"');
         }
