@@ -28,6 +28,8 @@ pub struct Metric {
     /// The metric's record, and the arena that it is in.
     pub(super) record: Mutex<Option<(Weak<Arena>, u32)>>,
     overflow: OnceLock<Arc<Series>>,
+    /// The one series of a metric without labels, which needs no index.
+    sole: OnceLock<Arc<Series>>,
 }
 
 impl fmt::Debug for Metric {
@@ -47,6 +49,7 @@ impl Metric {
             index: RwLock::new(HashTable::new()),
             record: Mutex::new(None),
             overflow: OnceLock::new(),
+            sole: OnceLock::new(),
         }
     }
 
@@ -59,6 +62,9 @@ impl Metric {
     /// A handle bound to label values. It creates no series before something is recorded.
     #[must_use]
     pub fn series(self: &Arc<Self>, key: &LabelKey) -> Arc<Series> {
+        if key.as_bytes().is_empty() {
+            return Arc::clone(self.sole());
+        }
         let hash = xxh3_64(key.as_bytes());
         let known = self
             .index
@@ -191,7 +197,16 @@ impl Metric {
     }
 
     #[inline(always)]
+    fn sole(self: &Arc<Self>) -> &Arc<Series> {
+        self.sole
+            .get_or_init(|| Arc::new(Series::new(Arc::clone(self), xxh3_64(&[]), &[])))
+    }
+
+    #[inline(always)]
     fn write_by_key(self: &Arc<Self>, key: &[u8], write: impl Fn(&Series) -> bool) {
+        if key.is_empty() {
+            return self.write(self.sole(), write);
+        }
         let hash = xxh3_64(key);
         {
             let index = self.index.read();
