@@ -1,0 +1,28 @@
+# frozen_string_literal: true
+
+# What benchmarks have in common. A subject is something that counts: this gem, a peer, or the empty method that is the
+# limit; each in a process of its own (two of them share a module's name), asked in turns.
+module Bench
+  LABELS = { status: "paid", queue: "mail" }.freeze
+  ATTRIBUTES = { "status" => "paid", "queue" => "mail" }.freeze
+  BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0].freeze
+
+  def self.now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  # Seconds that the block takes: of the processor, since others at work on the machine are no cost of what is measured;
+  # and on the wall.
+  def self.timed
+    start = now
+    cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+    yield
+    { cpu: Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - cpu, wall: now - start }
+  end
+
+  def self.median(numbers)
+    sorted = numbers.sort
+    middle = sorted.size / 2
+    sorted.size.odd? ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2.0
+  end
+end

@@ -1,0 +1,29 @@
+# frozen_string_literal: true
+
+module Bench
+  module Worker
+    # What the kernel says that this process takes.
+    module Memory
+      module_function
+
+      # Memory of its own, in bytes: files mapped by several processes are not in it.
+      def private_bytes
+        GC.start
+        status("RssAnon")
+      end
+
+      # The most memory that was resident at a time while the block ran, above what was before.
+      def peak_above
+        GC.start
+        File.write("/proc/self/clear_refs", "5")
+        before = status("VmRSS")
+        yield
+        status("VmHWM") - before
+      end
+
+      def status(field)
+        File.read("/proc/self/status")[/^#{field}:\s+(\d+) kB/, 1].to_i * 1024
+      end
+    end
+  end
+end
