@@ -91,6 +91,18 @@ fn integers_stay_exact_beyond_what_a_float_holds() {
 }
 
 #[test]
+fn totals_beyond_what_an_integer_holds_go_on_as_floats() {
+    let registry = registry(|_| {});
+    let bytes = declare(&registry, "bytes_total", Kind::Counter, &[]);
+    bytes.increment_int(&[], u64::MAX);
+    bytes.increment_int(&[], 5);
+    let two_to_the_64 = 2f64.powi(64);
+    assert_eq!(total(&bytes.value(&[]).unwrap()), two_to_the_64 + 4.0);
+    bytes.increment_int(&[], u64::MAX);
+    assert_eq!(total(&bytes.value(&[]).unwrap()), 2.0 * two_to_the_64);
+}
+
+#[test]
 fn gauges_and_histograms() {
     let registry = registry(|_| {});
     let depth = declare(&registry, "depth", Kind::Gauge(Aggregation::Last), &[]);

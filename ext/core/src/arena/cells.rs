@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) const COUNTER_INT: usize = 0;
 pub(super) const COUNTER_FLOAT: usize = 1;
+/// What an integer cell holds once it has gone round: 2^64.
+pub(super) const INT_RANGE: f64 = 18_446_744_073_709_551_616.0;
 pub(super) const HISTOGRAM_SUM: usize = 0;
 pub(super) const HISTOGRAM_BUCKETS: usize = 1;
 

@@ -115,15 +115,16 @@ impl Registry {
         }
         let _slow = self.slow.lock();
         let mut current = self.settings.write();
-        let moved = current.moved(&settings);
-        if let (Some(option), true) = (moved, self.sampled.load(Ordering::Acquire)) {
-            return Err(Error::Frozen(option));
+        let unmoved = current.check_unmoved(&settings);
+        let moved = unmoved.is_err();
+        if self.sampled.load(Ordering::Acquire) {
+            unmoved?;
         }
         let relabelled = current.default_labels != settings.default_labels;
-        if moved.is_some() {
+        if moved {
             self.forget_arena();
         }
-        if relabelled || moved.is_some() {
+        if relabelled || moved {
             let mut defaults = LabelKey::new();
             for (name, value) in &settings.default_labels {
                 defaults.push(name);

@@ -141,10 +141,13 @@ impl Series {
     pub(super) fn try_increment_int(&self, by: u64) -> bool {
         let Some(to) = self.writable() else { return false };
         to.touch();
-        to.cell(COUNTER_INT).fetch_add(by, Ordering::SeqCst);
+        let before = to.cell(COUNTER_INT).fetch_add(by, Ordering::SeqCst);
         let stands = to.stands();
         if !stands {
             to.cell(COUNTER_INT).fetch_sub(by, Ordering::SeqCst);
+        } else if before.checked_add(by).is_none() {
+            // The cell began again at zero; what it had come to goes on as a float, so that a total never falls.
+            cells::add_float(to.cell(COUNTER_FLOAT), cells::INT_RANGE);
         }
         stands
     }

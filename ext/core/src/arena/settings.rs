@@ -60,16 +60,33 @@ impl Default for Settings {
 #[non_exhaustive]
 pub enum Error {
     /// The setting decides where samples are, and there are samples.
-    #[error("{0} cannot change after the first sample")]
-    Frozen(&'static str),
+    #[error("config.{option} cannot become {given} after the first sample; it is {current}")]
+    Frozen {
+        /// The option.
+        option: &'static str,
+        /// The value in force.
+        current: String,
+        /// The value asked for.
+        given: String,
+    },
     /// The prefix would make invalid names.
-    #[error("metrics.prefix {0:?} is not valid: it must match [a-zA-Z_:][a-zA-Z0-9_:]*")]
-    Prefix(String),
+    #[error("config.metrics.prefix cannot be {prefix:?}: {rule}")]
+    Prefix {
+        /// The prefix as given.
+        prefix: String,
+        /// What is accepted.
+        rule: &'static str,
+    },
     /// A default label's name is not valid.
-    #[error("metrics.default_labels: label {0:?} is not valid: {1}")]
-    DefaultLabel(String, String),
+    #[error("config.metrics.default_labels cannot have {label:?}: {rule}")]
+    DefaultLabel {
+        /// The label.
+        label: String,
+        /// What is accepted.
+        rule: &'static str,
+    },
     /// A default label is also declared by a metric.
-    #[error("metrics.default_labels: label {label:?} is declared by metric {metric:?}")]
+    #[error("config.metrics.default_labels cannot have {label:?}: metric {metric:?} declares that label itself")]
     DefaultLabelDeclared {
         /// The label.
         label: String,
@@ -81,28 +98,48 @@ pub enum Error {
 impl Settings {
     pub(super) fn check(&self) -> Result<(), Error> {
         if let Some(prefix) = &self.prefix {
-            if naming::check_metric(prefix).is_err() {
-                return Err(Error::Prefix(prefix.clone()));
+            if let Err(rule) = naming::prefix_rule(prefix) {
+                return Err(Error::Prefix {
+                    prefix: prefix.clone(),
+                    rule,
+                });
             }
         }
         for (label, _) in &self.default_labels {
-            if let Err(error) = naming::check_label("default_labels", label) {
-                return Err(Error::DefaultLabel(label.clone(), error.to_string()));
+            if let Err(rule) = naming::label_rule(label) {
+                return Err(Error::DefaultLabel {
+                    label: label.clone(),
+                    rule,
+                });
             }
         }
         Ok(())
     }
 
-    /// The first setting that differs from `other`'s and says where samples are.
-    pub(super) fn moved(&self, other: &Self) -> Option<&'static str> {
-        [
-            ("metrics.arena", self.place != other.place),
-            ("service_name", self.service != other.service),
-            ("environment", self.environment != other.environment),
-            ("metrics.prefix", self.prefix != other.prefix),
-        ]
-        .into_iter()
-        .find_map(|(name, differs)| differs.then_some(name))
+    /// An error when `other` differs in a setting that says where samples are.
+    pub(super) fn check_unmoved(&self, other: &Self) -> Result<(), Error> {
+        let place = |settings: &Self| match &settings.place {
+            Place::Auto => "the default".to_owned(),
+            Place::Memory => ":memory".to_owned(),
+            Place::Path(path) => format!("{path:?}"),
+        };
+        let prefix = |settings: &Self| {
+            settings
+                .prefix
+                .as_ref()
+                .map_or("nil".to_owned(), |prefix| format!("{prefix:?}"))
+        };
+        let quoted = |text: &str| format!("{text:?}");
+        let moved = [
+            ("metrics.arena", place(self), place(other)),
+            ("service_name", quoted(&self.service), quoted(&other.service)),
+            ("environment", quoted(&self.environment), quoted(&other.environment)),
+            ("metrics.prefix", prefix(self), prefix(other)),
+        ];
+        match moved.into_iter().find(|(_, current, given)| current != given) {
+            Some((option, current, given)) => Err(Error::Frozen { option, current, given }),
+            None => Ok(()),
+        }
     }
 
     /// Name under which a metric of the application is printed.

@@ -110,6 +110,7 @@ impl Descriptor {
         labels: &[String],
         bounds: Option<Vec<f64>>,
     ) -> Result<Self> {
+        check_size(name, help, labels)?;
         naming::check_metric(name)?;
         for (index, label) in labels.iter().enumerate() {
             naming::check_label(name, label)?;
@@ -163,6 +164,26 @@ impl Descriptor {
     }
 }
 
+/// Every declaration is kept in the arena for good, so none may be large.
+fn check_size(name: &str, help: &str, labels: &[String]) -> Result<()> {
+    const NAME: usize = 255;
+    const HELP: usize = 4096;
+    const LABELS: usize = 64;
+    let limit = if name.len() > NAME || labels.iter().any(|label| label.len() > NAME) {
+        "names have at most 255 bytes"
+    } else if help.len() > HELP {
+        "a help text has at most 4096 bytes"
+    } else if labels.len() > LABELS {
+        "a metric has at most 64 labels"
+    } else {
+        return Ok(());
+    };
+    Err(Error::TooLarge {
+        metric: name.chars().take(64).collect(),
+        limit,
+    })
+}
+
 /// Prints a descriptor's schema: `counter with labels [status]`.
 #[derive(Debug)]
 pub struct Schema<'a>(&'a Descriptor);
@@ -186,5 +207,22 @@ impl fmt::Display for Schema<'_> {
             write!(f, ", unit {unit}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_larger_than_any_declaration_is_meant_to_be() {
+        let declare =
+            |name: &str, help: &str, labels: &[String]| Descriptor::new(name, help, None, Kind::Counter, labels, None);
+        let many: Vec<String> = (0..65).map(|label| format!("l{label}")).collect();
+        assert!(declare(&"n".repeat(255), &"h".repeat(4096), &many[..64]).is_ok());
+        assert!(declare(&"n".repeat(256), "", &[]).is_err());
+        assert!(declare("n", &"h".repeat(4097), &[]).is_err());
+        assert!(declare("n", "", &many).is_err());
+        assert!(declare("n", "", &["l".repeat(256)]).is_err());
     }
 }

@@ -47,6 +47,14 @@ pub enum Error {
         /// What is accepted.
         rule: &'static str,
     },
+    /// The declaration is larger than any that is meant.
+    #[error("metric {metric:?} cannot be declared: {limit}")]
+    TooLarge {
+        /// The beginning of the name of the metric being declared.
+        metric: String,
+        /// What is accepted.
+        limit: &'static str,
+    },
     /// OpenMetrics wants the unit to be the name's suffix.
     #[error("unit {unit:?} of metric {metric:?} is not valid: the name must end with _{unit} (before _total)")]
     Unit {

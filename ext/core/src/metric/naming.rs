@@ -30,20 +30,43 @@ pub fn check_metric(name: &str) -> Result<()> {
 /// # Errors
 /// [`Error::LabelName`], with the rule that was broken.
 pub fn check_label(metric: &str, label: &str) -> Result<()> {
-    let rule = if !matches_grammar(label, false) {
-        LABEL_GRAMMAR
-    } else if label.starts_with("__") {
-        LABEL_INTERNAL
-    } else if matches!(label, "le" | "quantile" | "process") {
-        LABEL_RESERVED
-    } else {
-        return Ok(());
-    };
-    Err(Error::LabelName {
+    label_rule(label).map_err(|rule| Error::LabelName {
         metric: metric.to_owned(),
         label: label.to_owned(),
         rule,
     })
+}
+
+/// Checks a label name.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn label_rule(label: &str) -> std::result::Result<(), &'static str> {
+    if !matches_grammar(label, false) {
+        Err(LABEL_GRAMMAR)
+    } else if label.starts_with("__") {
+        Err(LABEL_INTERNAL)
+    } else if matches!(label, "le" | "quantile" | "process") {
+        Err(LABEL_RESERVED)
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks what is put before names of metrics, with `_` between.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn prefix_rule(prefix: &str) -> std::result::Result<(), &'static str> {
+    if !matches_grammar(prefix, true) {
+        Err("it must match [a-zA-Z_:][a-zA-Z0-9_:]*")
+    } else if prefix.ends_with('_') {
+        Err("it must not end in _, which is put behind it anyway")
+    } else if format!("{prefix}_").starts_with(SELF_PREFIX) {
+        Err("names that begin with \"tasker_telemetry_\" are the gem's own")
+    } else {
+        Ok(())
+    }
 }
 
 fn matches_grammar(name: &str, colons: bool) -> bool {
