@@ -17,6 +17,8 @@ mod fold;
 pub mod fork;
 mod home;
 mod instrument;
+#[cfg(test)]
+mod interleavings;
 mod layout;
 mod map;
 mod node;
@@ -36,6 +38,7 @@ mod series;
 mod settings;
 mod shared;
 mod status;
+mod step;
 mod sys;
 
 pub use instrument::{Metric, OVERFLOW_LABEL};

@@ -25,6 +25,7 @@
 
 use super::layout::UNIT;
 use super::map::{Cells, Mapping};
+use super::step::step;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -196,11 +197,13 @@ impl<'a> Node<'a> {
     }
 
     pub fn word(&self) -> Word {
+        step();
         Word(self.word_cell().load(Ordering::SeqCst))
     }
 
     /// Moves the record from one word to another; `false` when somebody else moved it first.
     pub fn advance(&self, from: Word, to: Word) -> bool {
+        step();
         self.word_cell()
             .compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()

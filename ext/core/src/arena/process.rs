@@ -176,7 +176,7 @@ fn ensure_chunk(map: &Mapping, header: &Header<'_>, chunk: u64) -> io::Result<()
     Ok(())
 }
 
-fn occupy(slot: &Slot<'_>, header: &Header<'_>) -> Member {
+pub(super) fn occupy(slot: &Slot<'_>, header: &Header<'_>) -> Member {
     slot.incarnation().store(0, Ordering::SeqCst);
     slot.pid().store(u64::from(std::process::id()), Ordering::Relaxed);
     slot.namespace().store(sys::pid_namespace(), Ordering::Relaxed);

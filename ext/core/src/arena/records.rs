@@ -14,6 +14,7 @@ use super::layout::{Header, BUCKETS, BUCKETS_AT, UNIT};
 use super::map::Mapping;
 use super::node::{Identity, Node, Offset, RecordKind, State, Word};
 use super::process::{self, Member};
+use super::step::step;
 use super::{fail, sys};
 use std::sync::atomic::{fence, AtomicU64, Ordering};
 
@@ -89,6 +90,7 @@ impl<'a> Records<'a> {
     /// Records whose hash falls into `bucket`.
     pub fn chain(&self, bucket: u64) -> impl Iterator<Item = Node<'a>> {
         let map = self.map;
+        step();
         let mut next = map
             .half(BUCKETS_AT + 4 * (bucket % BUCKETS))
             .map_or(0, |head| head.load(Ordering::SeqCst));
@@ -305,6 +307,7 @@ impl<'a> Records<'a> {
         node.fill(identity, hash, birth, sys::wall_clock(), cells);
         fail::point("register:filled");
         let pending = Word::new(State::Pending, birth);
+        step();
         node.word_cell().store(pending.0, Ordering::SeqCst);
         if reusable.is_none() {
             self.link(&node, hash)?;
@@ -324,6 +327,7 @@ impl<'a> Records<'a> {
         let mut first = head.load(Ordering::SeqCst);
         loop {
             node.set_next(first);
+            step();
             match head.compare_exchange_weak(first, node.offset, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return Ok(()),
                 Err(moved) => first = moved,
@@ -475,6 +479,7 @@ impl<'a> Records<'a> {
     /// Numbers a removal, after the record is out of use: who releases removals up to a number has seen them all.
     pub fn number(&self, node: &Node<'_>, removing: Word) {
         if let Some(header) = self.header() {
+            step();
             let removal = header.removals().fetch_add(1, Ordering::SeqCst).wrapping_add(1);
             node.advance(removing, Word::new(State::Removed, removal));
         }
