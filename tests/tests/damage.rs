@@ -277,8 +277,18 @@ fn many_come_at_once() {
     }
 }
 
+/// A small file system, until it is dropped.
+struct Mounted(CString);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: a C string that outlives the call.
+        unsafe { libc::umount2(self.0.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
 /// Mounts a small file system at the arena's directory, for this test and the workers that it starts.
-fn mount(stage: &Stage, options: &str) {
+fn mount(stage: &Stage, options: &str) -> Mounted {
     let directory = stage.arena().parent().unwrap().to_owned();
     fs::create_dir_all(&directory).unwrap();
     let call = |source: &str, target: &Path, kind: &str, flags: libc::c_ulong, data: &str| {
@@ -301,6 +311,7 @@ fn mount(stage: &Stage, options: &str) {
     assert_eq!(result, 0, "a mount namespace takes root (CAP_SYS_ADMIN)");
     call("none", Path::new("/"), "none", libc::MS_REC | libc::MS_PRIVATE, "");
     call("tmpfs", &directory, "tmpfs", 0, options);
+    Mounted(CString::new(directory.into_os_string().into_encoded_bytes()).unwrap())
 }
 
 fn remount_read_only(directory: &Path) {
@@ -340,14 +351,14 @@ fn counts_privately(stage: &Stage, why: &str) {
 #[test]
 fn no_room_for_a_file() {
     let stage = Stage::new();
-    mount(&stage, "size=32k");
+    let _mounted = mount(&stage, "size=32k");
     counts_privately(&stage, "No space left");
 }
 
 #[test]
 fn a_read_only_file_system() {
     let stage = Stage::new();
-    mount(&stage, "size=1m");
+    let _mounted = mount(&stage, "size=1m");
     remount_read_only(stage.arena().parent().unwrap());
     counts_privately(&stage, "Read-only");
 }
@@ -355,7 +366,7 @@ fn a_read_only_file_system() {
 #[test]
 fn an_arena_on_a_read_only_file_system() {
     let stage = Stage::new();
-    mount(&stage, "size=1m");
+    let _mounted = mount(&stage, "size=1m");
     counting(&stage).increment(labels("orders_total", &["paid"]), 1).exit();
     remount_read_only(stage.arena().parent().unwrap());
     let mut worker = counting(&stage);
@@ -367,7 +378,7 @@ fn an_arena_on_a_read_only_file_system() {
 #[test]
 fn no_room_to_grow() {
     let stage = Stage::new();
-    mount(&stage, "size=256k");
+    let _mounted = mount(&stage, "size=256k");
     let mut workers = [counting(&stage), counting(&stage)];
     let mut registered = 0;
     while workers[0].status()["dropped"]["arena_full"] == 0 {
