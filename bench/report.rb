@@ -85,8 +85,9 @@ module Bench
       <<~TEXT
         ## Pages
 
-        Milliseconds of processor time, and on the wall in parentheses, for the Prometheus text of #{Report.thousands(@plan.series)} counter series with 2 labels, in one process, and
-        when #{@plan.crowd} living processes have counted into each of them.
+        Milliseconds of processor time, and on the wall in parentheses, for the Prometheus text of
+        #{Report.thousands(@plan.series)} counter series with 2 labels: in one process, and when #{@plan.crowd} living processes have counted into
+        each of them.
 
         #{table(["", "1 process", "#{@plan.crowd} processes", "kB"], rows)}
       TEXT
