@@ -36,6 +36,7 @@ module TaskerTelemetry
 
       # Called by the server, also when the client went away.
       def close
+        @page&.close
         @page = nil
         @deflate&.close
         @deflate = nil

@@ -14,7 +14,7 @@ static MESSAGES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Keeps the message of a panic, with its place in the source, instead of printing it.
 pub fn install() {
     set_hook(Box::new(|panic| {
-        let message = format!("tasker_telemetry: {panic}; the call was abandoned");
+        let message = format!("{panic}; the call was abandoned");
         with_messages(|messages| {
             if messages.len() < KEPT {
                 messages.push(message);

@@ -31,6 +31,8 @@ pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
     let class = class(ruby, module, "Counter")?;
     define_shared::<Counter>(class);
     define_recording(class, c"increment", increment);
+    #[cfg(feature = "failpoints")]
+    super::failpoint::init_counter(class);
     Ok(())
 }
 

@@ -150,11 +150,13 @@ fn page(ruby: &Ruby, name: String) -> Result<Obj<Page>> {
 }
 
 fn formats(ruby: &Ruby) -> Result<RHash> {
-    let formats = ruby.hash_new();
-    for kind in formats::Kind::ALL {
-        formats.aset(kind.name(), kind.content_type())?;
-    }
-    Ok(formats)
+    answering(|| {
+        let formats = ruby.hash_new();
+        for kind in formats::Kind::ALL {
+            formats.aset(kind.name(), kind.content_type())?;
+        }
+        Ok(formats)
+    })
 }
 
 fn rows(ruby: &Ruby) -> Result<RArray> {
@@ -166,18 +168,20 @@ fn status() -> Result<Value> {
 }
 
 fn take_notices(ruby: &Ruby) -> Result<RArray> {
-    let notices = ruby.ary_new();
-    for notice in caught(|| registry().take_notices()).unwrap_or_default() {
-        let level = match notice.level {
-            Level::Warn => "warn",
-            Level::Error => "error",
-        };
-        notices.push((ruby.to_symbol(level), notice.message))?;
-    }
-    for message in take_messages() {
-        notices.push((ruby.to_symbol("error"), message))?;
-    }
-    Ok(notices)
+    answering(|| {
+        let notices = ruby.ary_new();
+        for notice in registry().take_notices() {
+            let level = match notice.level {
+                Level::Warn => "warn",
+                Level::Error => "error",
+            };
+            notices.push((ruby.to_symbol(level), notice.message))?;
+        }
+        for message in take_messages() {
+            notices.push((ruby.to_symbol("error"), message))?;
+        }
+        Ok(notices)
+    })
 }
 
 fn clear() -> Result<usize> {

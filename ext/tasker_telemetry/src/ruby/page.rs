@@ -1,9 +1,9 @@
 use crate::error::{Error, Result};
-use crate::helpers::guard::answering;
-use crate::helpers::method::class;
+use crate::helpers::arguments::Arguments;
+use crate::helpers::method::{class, define};
 use crate::helpers::nogvl::{without_gvl, Cancelled};
 use crate::helpers::scrape;
-use magnus::{method, Module, RModule, RString, Ruby};
+use magnus::{IntoValue, RModule, Ruby, Value};
 use std::sync::{Mutex, PoisonError};
 use tasker_telemetry_core::arena::Scrape;
 use tasker_telemetry_core::export::formats::{Kind, Renderer};
@@ -79,34 +79,66 @@ impl Page {
     fn replace(&self, state: State) -> State {
         std::mem::replace(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner), state)
     }
+}
 
-    /// An interrupt that raises ends the page: what was rendered by then has not been sent.
-    fn next_chunk(ruby: &Ruby, this: &Self) -> Result<Option<RString>> {
-        let mut rendering = match this.replace(State::Busy) {
-            State::Open(rendering) => rendering,
-            State::Busy => return Err(Error::Native("another thread is reading this page".into())),
-            State::Done => {
-                this.replace(State::Done);
-                return Ok(None);
-            }
-        };
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES + STEP_BYTES);
-        let rendered = without_gvl(|cancelled| rendering.render(&mut chunk, CHUNK_BYTES, cancelled));
-        this.replace(match rendered {
-            Ok(true) => State::Open(rendering),
-            Ok(false) | Err(_) => State::Done,
-        });
-        rendered?;
-        Ok((!chunk.is_empty()).then(|| ruby.enc_str_new(&chunk, ruby.utf8_encoding())))
+/// What a thread has taken out of a page. However the thread leaves, the page is no longer busy afterwards.
+struct Reading<'a> {
+    page: &'a Page,
+    unfinished: Option<Box<Rendering>>,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.page
+            .replace(self.unfinished.take().map_or(State::Done, State::Open));
     }
+}
+
+/// An interrupt that raises ends the page: what was rendered by then is lost.
+fn next_chunk(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
+    arguments.expect_nothing()?;
+    let mut rendering = match this.replace(State::Busy) {
+        State::Open(rendering) => rendering,
+        State::Busy => return Err(Error::Native("another thread is reading this page".into())),
+        State::Done => {
+            this.replace(State::Done);
+            return Ok(ruby.qnil().into_value_with(ruby));
+        }
+    };
+    let mut reading = Reading {
+        page: this,
+        unfinished: None,
+    };
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES + STEP_BYTES);
+    let mut more = true;
+    // An interrupt may come before anything was rendered; an empty chunk would pass for the end.
+    while more && chunk.is_empty() {
+        more = without_gvl(|cancelled| rendering.render(&mut chunk, CHUNK_BYTES, cancelled))?;
+    }
+    reading.unfinished = more.then_some(rendering);
+    let chunk = (!chunk.is_empty()).then(|| ruby.enc_str_new(&chunk, ruby.utf8_encoding()));
+    Ok(ruby.into_value(chunk))
+}
+
+fn content_type(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
+    arguments.expect_nothing()?;
+    Ok(ruby.into_value(this.kind.content_type()))
+}
+
+/// Lets go of what the scrape holds, for a reader that stops before the end.
+fn close(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
+    arguments.expect_nothing()?;
+    match this.replace(State::Done) {
+        State::Busy => this.replace(State::Busy),
+        other => other,
+    };
+    Ok(ruby.qnil().into_value_with(ruby))
 }
 
 pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
     let class = class(ruby, native, "Page")?;
-    class.define_method(
-        "next_chunk",
-        method!(|ruby: &Ruby, this: &Page| answering(|| Page::next_chunk(ruby, this)), 0),
-    )?;
-    class.define_method("content_type", method!(|this: &Page| this.kind.content_type(), 0))?;
+    define(class, c"next_chunk", next_chunk);
+    define(class, c"content_type", content_type);
+    define(class, c"close", close);
     Ok(())
 }

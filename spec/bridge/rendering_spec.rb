@@ -1,0 +1,216 @@
+# frozen_string_literal: true
+
+RSpec.describe "Rendering" do
+  def series
+    60_000
+  end
+
+  before(:all) do
+    TaskerTelemetry.configure { |config| config.metrics.max_series = series + 100 }
+    TaskerTelemetry.reset!
+    metric = TaskerTelemetry.counter(:bridge_rendering_total, "Many series", labels: %i[number])
+    series.times { |number| metric.increment(number: number) }
+  end
+
+  after(:all) do
+    TaskerTelemetry.reset!
+    TaskerTelemetry.configure { |config| config.metrics.max_series = nil }
+  end
+
+  # The samples of the large metric on a page.
+  def samples(page)
+    page.scan(/^bridge_rendering_total\{/).size
+  end
+
+  # A thread that exports without end, once its first page is there.
+  def exporting
+    started = Queue.new
+    thread = Thread.new do
+      loop do
+        page = TaskerTelemetry.export(:prometheus)
+        started << page if started.empty?
+      end
+    end
+    thread.report_on_exception = false
+    expect(samples(started.pop)).to eq(series)
+    yield thread
+  ensure
+    thread&.kill
+    eventually { !thread&.alive? }
+  end
+
+  it "gives the same page in one piece and in many" do
+    page = TaskerTelemetry::Native.page("json")
+    chunks = []
+    while (chunk = page.next_chunk)
+      chunks << chunk
+    end
+
+    expect(chunks.size).to be > 3
+    expect(chunks[..-2]).to all have_attributes(bytesize: be_between(64 * 1024, 512 * 1024))
+    expect(chunks).to all have_attributes(encoding: Encoding::UTF_8, valid_encoding?: true)
+    expect(JSON.parse(chunks.join)).to be_a(Hash)
+    expect([page.next_chunk, page.next_chunk]).to eq([nil, nil])
+    expect(samples(TaskerTelemetry.export(:prometheus))).to eq(series)
+  end
+
+  it "shows the state of its beginning" do
+    metric = TaskerTelemetry.counter(:bridge_rendering_total, labels: %i[number])
+    page = TaskerTelemetry::Native.page("prometheus")
+    rendered = page.next_chunk
+    metric.increment(number: "born while rendering")
+    while (chunk = page.next_chunk)
+      rendered << chunk
+    end
+
+    expect(samples(rendered)).to eq(series)
+  ensure
+    metric.remove(number: "born while rendering")
+  end
+
+  it "says which formats there are" do
+    expect(TaskerTelemetry::Native.formats.keys).to eq(%w[prometheus openmetrics json csv])
+    expect(TaskerTelemetry::Native.page("csv").content_type).to eq(TaskerTelemetry::Native.formats.fetch("csv"))
+    %i[export page].each do |method|
+      expect { TaskerTelemetry::Native.public_send(method, "xml") }
+        .to raise_error(ArgumentError, /"xml" is not known; :prometheus, :openmetrics, :json, :csv are/)
+    end
+  end
+
+  it "ends where a page is closed" do
+    page = TaskerTelemetry::Native.page("prometheus")
+    page.next_chunk
+    page.close
+    page.close
+
+    expect(page.next_chunk).to be_nil
+  end
+
+  it "lets other threads work meanwhile" do
+    from = till = nil
+    renderer = Thread.new do
+      from = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      TaskerTelemetry.export(:prometheus)
+      till = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+    ticks = []
+    ticks << Process.clock_gettime(Process::CLOCK_MONOTONIC) while renderer.alive?
+
+    expect(ticks.count { |tick| tick.between?(from, till) }).to be > 100
+  end
+
+  it "counts on meanwhile, and loses nothing" do
+    metric = TaskerTelemetry.counter(:bridge_meanwhile_total, labels: %i[number])
+    exporting do
+      200_000.times { |number| metric.increment(number: number % 7) }
+    end
+
+    expect(Array.new(7) { |number| metric.value(number: number) }.sum).to eq(200_000)
+    metric.clear
+  end
+
+  it "ends at once when its thread is killed, and can begin again" do
+    20.times do
+      exporting do |thread|
+        thread.kill
+        expect(thread.join(5)).to be(thread)
+      end
+    end
+
+    expect(samples(TaskerTelemetry.export(:prometheus))).to eq(series)
+  end
+
+  it "ends with what another thread raises into it, and can begin again" do
+    exporting do |thread|
+      thread.raise(IOError, "enough")
+      expect { thread.join(5) }.to raise_error(IOError, "enough")
+    end
+
+    expect(samples(TaskerTelemetry.export(:prometheus))).to eq(series)
+  end
+
+  it "is bounded by Timeout" do
+    expect { Timeout.timeout(0.05) { loop { TaskerTelemetry.export(:openmetrics) } } }.to raise_error(Timeout::Error)
+  end
+
+  it "lets signals be handled in between, and goes on where it was" do
+    metric = TaskerTelemetry.counter(:bridge_signals_total)
+    handled = 0
+    before = trap("USR2") do
+      handled += 1
+      metric.increment
+    end
+    sender = Thread.new do
+      200.times do
+        Process.kill(:USR2, Process.pid)
+        Thread.pass
+      end
+    end
+    pages = []
+    pages << samples(TaskerTelemetry.export(:prometheus)) while sender.alive?
+    sender.join
+
+    expect(handled).to be_positive
+    expect(pages).to all eq(series)
+    expect(metric.value).to eq(handled)
+  ensure
+    trap("USR2", before)
+  end
+
+  it "of one page is one thread's at a time" do
+    page = TaskerTelemetry::Native.page("prometheus")
+    chunks = Queue.new
+    errors = Queue.new
+    threads = Array.new(4) do
+      Thread.new do
+        while (chunk = page.next_chunk)
+          chunks << chunk
+        end
+      rescue TaskerTelemetry::NativeError => e
+        errors << e.message
+        retry
+      end
+    end
+    threads.each(&:join)
+
+    expect(Array.new(chunks.size) { chunks.pop }.sum { |chunk| samples(chunk) }).to eq(series)
+    expect(Array.new(errors.size) { errors.pop }).to all eq("another thread is reading this page")
+  end
+
+  it "does not keep a child from working that is forked meanwhile" do
+    metric = TaskerTelemetry.counter(:bridge_children_total, labels: %i[number])
+    exporting do
+      30.times do |number|
+        pid = fork do
+          metric.increment(number: number)
+          TaskerTelemetry.counter(:"bridge_child_#{number}_total").increment
+          TaskerTelemetry.configure { |config| config.metrics.default_labels = { child: number.to_s } }
+          metric.increment(number: number)
+          exit!(samples(TaskerTelemetry.export(:prometheus)) == series ? 0 : 1)
+        end
+        _, status = eventually(within: 20) { Process.wait2(pid, Process::WNOHANG) }
+        expect(status).to be_success
+      ensure
+        Process.kill(:KILL, pid) unless status
+      end
+    end
+
+    expect(metric.clear).to be_positive
+  end
+
+  it "leaves a page that was begun before a fork to both" do
+    page = TaskerTelemetry::Native.page("prometheus")
+    first = page.next_chunk
+    rest = lambda do
+      count = samples(first)
+      while (chunk = page.next_chunk)
+        count += samples(chunk)
+      end
+      count
+    end
+    pid = fork { exit!(rest.call == series ? 0 : 1) }
+
+    expect(rest.call).to eq(series)
+    expect(Process.wait2(pid).last).to be_success
+  end
+end
