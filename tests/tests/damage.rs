@@ -169,6 +169,32 @@ fn of_another_layout() {
 }
 
 #[test]
+fn in_use_by_another_service() {
+    let stage = Stage::new();
+    let mut shop = counting(&stage);
+    shop.increment(labels("orders_total", &["paid"]), 1);
+    let mut bakery = stage.worker();
+    bakery
+        .done(Command::Open {
+            arena: Some(stage.arena()),
+            service: "bakery".to_owned(),
+            max_series: 10,
+            idle_expiry: None,
+            parallel: false,
+            default_labels: Vec::new(),
+        })
+        .declare("loaves_total", "counter", &[]);
+    bakery.increment(labels("loaves_total", &[]), 3);
+    // Moving each other's file aside would go on for ever; whoever comes later does without.
+    let notices = bakery.notices();
+    assert!(notices[0].contains("in use by another service"), "{notices:?}");
+    assert_eq!(bakery.total("loaves_total"), 3);
+    assert_eq!(shop.total("orders_total"), 1);
+    assert!(shop.status()["arena"]["replaced"].as_array().unwrap().is_empty());
+    assert_eq!(shop.notices(), Vec::<String>::new());
+}
+
+#[test]
 fn of_another_boot() {
     let stage = deserted();
     identify(&stage.arena(), 40, 1);

@@ -43,6 +43,8 @@ pub(super) enum OpenError {
     Directory(PathBuf),
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: io::Error },
+    #[error("{0} is in use by another service, or by a release with another layout")]
+    InUse(PathBuf),
     #[error("{0} is replaced faster than it can be opened")]
     Unsettled(PathBuf),
 }
@@ -178,6 +180,7 @@ pub(super) fn open(path: &Path, application: u64) -> Result<Opened, OpenError> {
             }
             Ok(None) => continue,
             Err(Examined::Unusable(reason)) => reason,
+            Err(Examined::InUse) => return Err(OpenError::InUse(path.to_owned())),
             Err(Examined::Io(error)) => return Err(failed(error)),
         };
         if let Some(aside) = set_aside(path, inode_of(&meta)).map_err(failed)? {
@@ -208,6 +211,8 @@ pub(super) fn open_stray(path: &Path, application: u64) -> Option<Opened> {
 
 enum Examined {
     Unusable(String),
+    /// Others count into it: two that cannot share a place would move each other's file aside for ever.
+    InUse,
     Io(io::Error),
 }
 
@@ -247,7 +252,7 @@ fn examine(path: &Path, meta: &Metadata, application: u64) -> Result<Option<Mapp
         Ok(()) => Foreign::of_beginning(first),
     };
     if let Some(foreign) = foreign {
-        return unusable(&foreign.to_string());
+        return Err(Examined::of(&file, foreign));
     }
     let map = match Mapping::new(file) {
         Ok(map) => map,
@@ -258,7 +263,16 @@ fn examine(path: &Path, meta: &Metadata, application: u64) -> Result<Option<Mapp
     };
     match verify(&map, application, meta.ino()) {
         Ok(()) => Ok(Some(map)),
-        Err(foreign) => Err(Examined::Unusable(foreign.to_string())),
+        Err(foreign) => Err(Examined::of(map.file(), foreign)),
+    }
+}
+
+impl Examined {
+    fn of(file: &File, foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Layout | Foreign::Application if process::is_in_use(file) => Self::InUse,
+            foreign => Self::Unusable(foreign.to_string()),
+        }
     }
 }
 

@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SLOT: u64 = 128;
 const SLOTS_PER_CHUNK: u64 = 32;
 const CHUNK: u64 = SLOT * SLOTS_PER_CHUNK;
-/// Slots' lock bytes lie far behind any file's end.
+/// Slots' lock bytes lie far behind any file's end: in every layout at the same place, so that each sees whether
+/// another one is in use.
 const LOCKS_AT: u64 = 1 << 40;
 
 /// This process's slot in one arena.
@@ -52,7 +53,7 @@ macro_rules! cell {
 impl Slot<'_> {
     /// Whether another process holds the slot.
     pub fn held_by_other(&self) -> bool {
-        sys::locked_by_other(self.map.file(), LOCKS_AT + u64::from(self.index))
+        sys::locked_by_other(self.map.file(), LOCKS_AT + u64::from(self.index), 1)
     }
 }
 
@@ -131,6 +132,11 @@ pub(super) fn incarnations(map: &Mapping, own: Member) -> HashSet<u64> {
     living(map, Some(own))
         .map(|slot| slot.incarnation().load(Ordering::SeqCst))
         .collect()
+}
+
+/// Whether another process counts into `file`, whatever its layout is.
+pub(super) fn is_in_use(file: &std::fs::File) -> bool {
+    sys::locked_by_other(file, LOCKS_AT, CHUNKS * SLOTS_PER_CHUNK)
 }
 
 /// Slot `index`, if it exists.

@@ -198,6 +198,9 @@ impl Registry {
     pub(super) fn let_go(&self, arena: &Arc<Arena>) {
         let Some(header) = Header::of(&arena.map) else { return };
         let removals = header.removals().load(Ordering::SeqCst);
+        if removals == self.released.load(Ordering::Relaxed) {
+            return;
+        }
         for metric in self.metrics.read().values() {
             metric.index.write().retain(|series| {
                 if series.is_attached() && !series.is_current() {
@@ -206,7 +209,6 @@ impl Registry {
                 series.is_attached() || Arc::strong_count(series) > 1
             });
         }
-        arena.release(removals);
-        self.released.store(removals, Ordering::Relaxed);
+        self.released.store(arena.release(removals), Ordering::Relaxed);
     }
 }

@@ -51,8 +51,10 @@ impl Arena {
                 .iter()
                 .find(|(other, _)| *other == inode)
                 .and_then(|(_, arena)| arena.upgrade());
-            if let Some(arena) = known.filter(|arena| arena.belongs_to(application)) {
-                return Ok((arena, Found::default()));
+            match known {
+                Some(arena) if arena.belongs_to(application) => return Ok((arena, Found::default())),
+                Some(_) => return Err(OpenError::InUse(path.to_owned())),
+                None => {}
             }
         }
         let opened = place::open(path, application)?;
@@ -180,9 +182,10 @@ impl Arena {
     }
 
     /// Says that this process holds nothing that was removed up to `removals`, as far as no pin stands against it.
-    pub fn release(&self, removals: u64) {
+    /// Answers up to which removal that is said now.
+    pub fn release(&self, removals: u64) -> u64 {
         let Some(slot) = self.member().and_then(|member| process::slot(&self.map, member.slot)) else {
-            return;
+            return 0;
         };
         let pins = self.pins.load(Ordering::SeqCst);
         let most = if pins & 0xFFFF == 0 {
@@ -191,6 +194,7 @@ impl Arena {
             removals.min(pins >> 16)
         };
         slot.released().fetch_max(most, Ordering::SeqCst);
+        most
     }
 }
 

@@ -92,13 +92,13 @@ pub(super) fn memory_file() -> io::Result<File> {
     }
 }
 
-fn byte_range(kind: libc::c_int, start: u64) -> libc::flock {
+fn byte_range(kind: libc::c_int, start: u64, length: u64) -> libc::flock {
     // SAFETY: `flock` is plain data for which all zeros is valid.
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
     range.l_type = kind as libc::c_short;
     range.l_whence = libc::SEEK_SET as libc::c_short;
     range.l_start = start as libc::off_t;
-    range.l_len = 1;
+    range.l_len = length as libc::off_t;
     range
 }
 
@@ -107,7 +107,7 @@ fn byte_range(kind: libc::c_int, start: u64) -> libc::flock {
 /// Record locks belong to the process and not to the descriptor, so a forked child does not share them, and the
 /// kernel frees them however the process ends.
 pub(super) fn try_lock(file: &File, byte: u64) -> io::Result<bool> {
-    let range = byte_range(libc::F_WRLCK as libc::c_int, byte);
+    let range = byte_range(libc::F_WRLCK as libc::c_int, byte, 1);
     // SAFETY: `range` outlives the call.
     match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &range) }) {
         Ok(_) => Ok(true),
@@ -118,15 +118,15 @@ pub(super) fn try_lock(file: &File, byte: u64) -> io::Result<bool> {
 
 /// Gives the record lock of one byte back.
 pub(super) fn unlock(file: &File, byte: u64) {
-    let range = byte_range(libc::F_UNLCK as libc::c_int, byte);
+    let range = byte_range(libc::F_UNLCK as libc::c_int, byte, 1);
     // SAFETY: `range` outlives the call.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &range) };
 }
 
-/// Whether *another* process holds the record lock of one byte. An error counts as held: nothing is taken from a
-/// process that may be alive.
-pub(super) fn locked_by_other(file: &File, byte: u64) -> bool {
-    let mut range = byte_range(libc::F_WRLCK as libc::c_int, byte);
+/// Whether *another* process holds the record lock of any of `count` bytes. An error counts as held: nothing is taken
+/// from a process that may be alive.
+pub(super) fn locked_by_other(file: &File, first: u64, count: u64) -> bool {
+    let mut range = byte_range(libc::F_WRLCK as libc::c_int, first, count);
     // SAFETY: `range` outlives the call.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut range) };
     result == -1 || range.l_type != libc::F_UNLCK as libc::c_short
