@@ -28,6 +28,20 @@ RSpec.describe "Recording" do
     expect(Array.new(8) { |number| histogram.value(from: number)[:count] }).to all eq(20_000)
   end
 
+  it "asks Ruby for no class once the extension is loaded, since threads could be switched in the middle" do
+    outcome = run_ruby(<<~RUBY)
+      require "tasker_telemetry"
+      Object.singleton_class.prepend(Module.new { def const_get(name, *) = abort("asked for \#{name}") })
+      counter = TaskerTelemetry.counter(:first_total)
+      gauge = TaskerTelemetry.gauge(:first_now)
+      histogram = TaskerTelemetry.histogram(:first_seconds)
+      [counter, gauge, histogram].each(&:with)
+      puts TaskerTelemetry::Native.page("json").next_chunk.empty?
+    RUBY
+
+    expect(outcome).to have_attributes(out: "false\n", err: "")
+  end
+
   it "works in fibers" do
     inside = Class.new { def to_s = Fiber.yield.to_s }
     fibers = Array.new(3) { Fiber.new { counter.increment(from: inside.new) } }

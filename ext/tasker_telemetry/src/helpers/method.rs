@@ -15,10 +15,13 @@ use std::ffi::{c_int, CStr};
 use std::ptr::NonNull;
 use std::slice;
 
-/// Defines a class whose instances are made by the bridge alone.
-pub fn class(ruby: &Ruby, module: RModule, name: &str) -> Result<RClass, magnus::Error> {
+/// Defines the class of `T`, whose instances are made by the bridge alone.
+pub fn class<T: TypedData>(ruby: &Ruby, module: RModule, name: &str) -> Result<RClass, magnus::Error> {
     let class = module.define_class(name, ruby.class_object())?;
     class.undef_default_alloc_func();
+    // magnus looks the class up at the first wrapping, by a Ruby call under a lock that waits with the GVL: if Ruby
+    // switched threads in that call, two first wrappings would wait for each other for ever.
+    T::class(ruby);
     Ok(class)
 }
 

@@ -22,7 +22,7 @@ impl AsRef<Bound> for BoundCounter {
 }
 
 pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, module, "BoundCounter")?;
+    let class = class::<BoundCounter>(ruby, module, "BoundCounter")?;
     define_shared::<BoundCounter>(class);
     define_recording(class, c"increment", increment);
     Ok(())

@@ -22,7 +22,7 @@ impl AsRef<Bound> for BoundGauge {
 }
 
 pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, module, "BoundGauge")?;
+    let class = class::<BoundGauge>(ruby, module, "BoundGauge")?;
     define_shared::<BoundGauge>(class);
     define_recording(class, c"set", set);
     define_recording(

@@ -21,7 +21,7 @@ impl AsRef<Bound> for BoundHistogram {
 }
 
 pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, module, "BoundHistogram")?;
+    let class = class::<BoundHistogram>(ruby, module, "BoundHistogram")?;
     define_shared::<BoundHistogram>(class);
     define_recording(class, c"observe", observe);
     Ok(())

@@ -28,7 +28,7 @@ impl Class for Counter {
 }
 
 pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, module, "Counter")?;
+    let class = class::<Counter>(ruby, module, "Counter")?;
     define_shared::<Counter>(class);
     define_recording(class, c"increment", increment);
     #[cfg(feature = "failpoints")]

@@ -30,7 +30,7 @@ impl Class for Gauge {
 }
 
 pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, module, "Gauge")?;
+    let class = class::<Gauge>(ruby, module, "Gauge")?;
     define_shared::<Gauge>(class);
     define_recording(class, c"set", set);
     define_recording(

@@ -28,7 +28,7 @@ impl Class for Histogram {
 }
 
 pub fn init(ruby: &Ruby, module: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, module, "Histogram")?;
+    let class = class::<Histogram>(ruby, module, "Histogram")?;
     define_shared::<Histogram>(class);
     define_recording(class, c"observe", observe);
     define(class, c"buckets", buckets);

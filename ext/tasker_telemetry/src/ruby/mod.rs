@@ -29,5 +29,5 @@ pub fn init(ruby: &Ruby) -> Result<(), Error> {
     bound_histogram::init(ruby, module)?;
     let native = module.define_module("Native")?;
     page::init(ruby, native)?;
-    native::init(native)
+    native::init(ruby, native)
 }

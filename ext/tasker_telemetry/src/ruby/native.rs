@@ -17,7 +17,8 @@ use tasker_telemetry_core::arena::{Level, Quiescent};
 use tasker_telemetry_core::export::formats;
 use tasker_telemetry_core::metric::{Aggregation, Buckets, Descriptor, Kind};
 
-pub fn init(native: RModule) -> Result<(), magnus::Error> {
+pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
+    Lazy::force(&OBJECTS, ruby);
     native.define_singleton_method("configure", function!(configure, 1))?;
     native.define_singleton_method("counter", function!(counter, 5))?;
     native.define_singleton_method("gauge", function!(gauge, 6))?;

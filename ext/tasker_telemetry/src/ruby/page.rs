@@ -136,7 +136,7 @@ fn close(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
 }
 
 pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
-    let class = class(ruby, native, "Page")?;
+    let class = class::<Page>(ruby, native, "Page")?;
     define(class, c"next_chunk", next_chunk);
     define(class, c"content_type", content_type);
     define(class, c"close", close);
