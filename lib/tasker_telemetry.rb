@@ -2,6 +2,7 @@
 
 require "monitor"
 require "tasker_telemetry/version"
+require "tasker_telemetry/clock"
 require "tasker_telemetry/errors"
 require "tasker_telemetry/native"
 require "tasker_telemetry/configuration"

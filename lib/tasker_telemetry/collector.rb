@@ -27,10 +27,10 @@ module TaskerTelemetry
 
     # Runs the block in the calling thread. Nothing that it raises gets out: the scrape is not its business.
     def run
-      @started_at = now
+      @started_at = Clock.now
       @overrun = false
       @thread = Thread.current
-      @started_at = now
+      @started_at = Clock.now
       in_application { @block.call }
       settle(:completed)
     rescue Exception => e # rubocop:disable Lint/RescueException -- SystemExit would end the process that is scraped
@@ -38,7 +38,7 @@ module TaskerTelemetry
       @last_error = e.class.name
       Log.limited([:collect, location]) { "the collect block at #{location} raised #{e.class}: #{e.message}" }
     ensure
-      @last_seconds = now - @started_at
+      @last_seconds = Clock.now - @started_at
       OwnMetrics.collect_duration.observe(@last_seconds, block: location)
       @thread = nil
     end
@@ -102,10 +102,6 @@ module TaskerTelemetry
 
       root = "#{::Rails.root}/" if defined?(::Rails.root) && ::Rails.root
       "#{root ? file.delete_prefix(root) : file}:#{line}"
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

@@ -34,7 +34,7 @@ module TaskerTelemetry
     def run
       return if @collectors.empty? || Thread.current.thread_variable_get(COLLECTING)
 
-      @lock.synchronize { run_within(now + TOTAL_SECONDS) }
+      @lock.synchronize { run_within(Clock.now + TOTAL_SECONDS) }
     rescue ThreadError
       # In a trap handler no lock may be taken, and so no block can run.
       nil
@@ -52,12 +52,8 @@ module TaskerTelemetry
       running.each(&:skip!)
       # The longest unrun go first, so that a few slow ones cannot keep the rest from ever having a turn.
       queue = due.sort_by(&:started_at)
-      Worker.new(queue).wait(deadline) until queue.empty? || now >= deadline
+      Worker.new(queue).wait(deadline) until queue.empty? || Clock.now >= deadline
       queue.each(&:skip!)
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
     # A thread that takes blocks from a queue until that is empty or it was given up.
@@ -65,7 +61,7 @@ module TaskerTelemetry
       def initialize(queue)
         @queue = queue
         @lock = Mutex.new
-        @taken_at = now
+        @taken_at = Clock.now
         @thread = Thread.new { work }
         @thread.name = "tasker_telemetry collect"
       end
@@ -73,8 +69,8 @@ module TaskerTelemetry
       # Returns when the queue is done, or the block at work has used up its time or everyone's.
       def wait(deadline)
         permitting_loads do
-          until @thread.join([[deadline, block_deadline].min - now, 0].max)
-            return give_up if now >= [deadline, block_deadline].min
+          until @thread.join([[deadline, block_deadline].min - Clock.now, 0].max)
+            return give_up if Clock.now >= [deadline, block_deadline].min
           end
         end
       end
@@ -90,7 +86,7 @@ module TaskerTelemetry
 
       def take
         @lock.synchronize do
-          @taken_at = now
+          @taken_at = Clock.now
           @current = @queue.shift unless @given_up
         end
       end
@@ -112,10 +108,6 @@ module TaskerTelemetry
         return yield unless defined?(::ActiveSupport::Dependencies.interlock)
 
         ::ActiveSupport::Dependencies.interlock.permit_concurrent_loads(&)
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

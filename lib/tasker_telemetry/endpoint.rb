@@ -41,7 +41,7 @@ module TaskerTelemetry
     # @api private
     # @return [Array] Rack's response
     def call
-      started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      started = Clock.now
       return refuse(405, "GET or HEAD, please", "allow" => METHODS.join(", ")) unless METHODS.include?(verb)
 
       self.class.warn_if_open(@config)

@@ -88,10 +88,10 @@ module TaskerTelemetry
     #
     # @return [Object] what the block returns
     def time(**labels)
-      start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      start = Clock.now
       yield
     ensure
-      observe(Process.clock_gettime(Process::CLOCK_MONOTONIC) - start, **labels) if start
+      observe(Clock.now - start, **labels) if start
     end
   end
 
@@ -142,10 +142,10 @@ module TaskerTelemetry
     #
     # @return [Object] what the block returns
     def time
-      start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      start = Clock.now
       yield
     ensure
-      observe(Process.clock_gettime(Process::CLOCK_MONOTONIC) - start) if start
+      observe(Clock.now - start) if start
     end
   end
 end

@@ -89,7 +89,7 @@ module TaskerTelemetry
     end
 
     def begin_run(owner, job)
-      runs.push(Run.new(owner, job, now))
+      runs.push(Run.new(owner, job, Clock.now))
     end
 
     def decide(job, outcome)
@@ -107,13 +107,9 @@ module TaskerTelemetry
     def record(run, outcome)
       labels = { job: run.job.class.name, queue: run.job.queue_name, outcome: outcome }
       @total.increment(**labels)
-      @duration.observe(now - run.started, **labels)
+      @duration.observe(Clock.now - run.started, **labels)
     rescue StandardError => e
       Log.limited(:jobs, :error) { "a job could not be counted: #{e.class}: #{e.message}" }
-    end
-
-    def now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

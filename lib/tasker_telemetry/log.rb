@@ -36,7 +36,7 @@ module TaskerTelemetry
       #
       # @param matter [Object] a small set of values; lines about the same matter are limited together
       def limited(matter, level = :warn)
-        now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        now = Clock.now
         due, unsaid = @matters[matter]
         return @matters[matter] = [due, unsaid + 1] if due && now < due
 

@@ -46,7 +46,7 @@ module TaskerTelemetry
     private
 
     def count(env)
-      started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      started = Clock.now
       env[COUNTING] = true
       # The method that came over the wire: middleware further in may rewrite it.
       verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
@@ -69,7 +69,7 @@ module TaskerTelemetry
 
     def record(env, verb, status, started)
       controller, action = action_of(env["action_controller.instance"])
-      pair_of(controller, action, verb, status).record(Process.clock_gettime(Process::CLOCK_MONOTONIC) - started)
+      pair_of(controller, action, verb, status).record(Clock.now - started)
     rescue StandardError => e
       Log.limited(:middleware, :error) { "a request could not be counted: #{e.class}: #{e.message}" }
     end

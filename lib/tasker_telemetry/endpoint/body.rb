@@ -51,14 +51,10 @@ module TaskerTelemetry
       end
 
       # Only our own time counts as the scrape's, not what a slow client takes to read.
-      def piece(started = now)
+      def piece(started = Clock.now)
         @page.next_chunk
       ensure
-        @seconds += now - started
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        @seconds += Clock.now - started
       end
     end
   end
