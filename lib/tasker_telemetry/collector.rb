@@ -27,17 +27,17 @@ module TaskerTelemetry
 
     # Runs the block in the calling thread. Nothing that it raises gets out: the scrape is not its business.
     def run
-      @started_at = Clock.now
       @overrun = false
+      @settled = false
       @thread = Thread.current
       @started_at = Clock.now
       in_application { @block.call }
       settle(:completed)
     rescue Exception => e # rubocop:disable Lint/RescueException -- SystemExit would end the process that is scraped
-      settle(:failed)
-      @last_error = e.class.name
-      Log.limited([:collect, location]) { "the collect block at #{location} raised #{e.class}: #{e.message}" }
+      failed(e.class.to_s) { "raised #{Failure.describe(e)}" }
     ensure
+      # Neither returned nor raised.
+      failed("killed") { "did not come to its end: its thread was killed" } unless @settled
       @last_seconds = Clock.now - @started_at
       OwnMetrics.collect_duration.observe(@last_seconds, block: location)
       @thread = nil
@@ -76,8 +76,15 @@ module TaskerTelemetry
 
     private
 
+    def failed(error)
+      settle(:failed)
+      @last_error = error
+      Log.limited([:collect, location]) { "the collect block at #{location} #{yield}" }
+    end
+
     # A run has one outcome; a late one had it when it became late.
     def settle(outcome)
+      @settled = true
       count(outcome) unless @overrun
     end
 

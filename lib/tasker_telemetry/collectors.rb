@@ -18,23 +18,27 @@ module TaskerTelemetry
 
     def initialize
       @collectors = [].freeze
-      @lock = Mutex.new
+      @registering = Mutex.new
+      @running = Mutex.new
+      @runs = 0
     end
 
     # @param block [Proc] takes the place of what it is a new version of
     def add(block)
       added = Collector.new(block)
-      @lock.synchronize do
+      @registering.synchronize do
         @collectors = [*@collectors.reject { |known| known.reloaded_by?(added) }, added].freeze
       end
       nil
     end
 
-    # Runs what is due. Two scrapes at once take turns.
+    # Runs what is due. Of several scrapes at once one does, and the others print what it found: each in its turn would
+    # have the last one wait for longer than Prometheus does.
     def run
       return if @collectors.empty? || Thread.current.thread_variable_get(COLLECTING)
 
-      @lock.synchronize { run_within(Clock.now + TOTAL_SECONDS) }
+      before = @runs
+      permitting_loads { @running.synchronize { run_all if @runs == before } }
     rescue ThreadError
       # In a trap handler no lock may be taken, and so no block can run.
       nil
@@ -46,6 +50,18 @@ module TaskerTelemetry
     end
 
     private
+
+    def run_all
+      run_within(Clock.now + TOTAL_SECONDS)
+      @runs += 1
+    end
+
+    # A block may autoload, which in Rails waits for the threads that run application code: who waits here among them.
+    def permitting_loads(&)
+      return yield unless defined?(::ActiveSupport::Dependencies.interlock)
+
+      ::ActiveSupport::Dependencies.interlock.permit_concurrent_loads(&)
+    end
 
     def run_within(deadline)
       running, due = @collectors.partition(&:running?)
@@ -68,10 +84,8 @@ module TaskerTelemetry
 
       # Returns when the queue is done, or the block at work has used up its time or everyone's.
       def wait(deadline)
-        permitting_loads do
-          until @thread.join([[deadline, block_deadline].min - Clock.now, 0].max)
-            return give_up if Clock.now >= [deadline, block_deadline].min
-          end
+        until @thread.join([[deadline, block_deadline].min - Clock.now, 0].max)
+          return give_up if Clock.now >= [deadline, block_deadline].min
         end
       end
 
@@ -82,6 +96,8 @@ module TaskerTelemetry
         while (collector = take)
           collector.run
         end
+      rescue Exception => e # rubocop:disable Lint/RescueException -- `join` would raise it into the scrape
+        Log.limited(:collect, :error) { "collect blocks were left out of a page: #{Failure.describe(e)}" }
       end
 
       def take
@@ -101,13 +117,6 @@ module TaskerTelemetry
           @given_up = true
           @current.overrun! if @current&.running?
         end
-      end
-
-      # A block may autoload, which in Rails waits for the threads that run application code: this one among them.
-      def permitting_loads(&)
-        return yield unless defined?(::ActiveSupport::Dependencies.interlock)
-
-        ::ActiveSupport::Dependencies.interlock.permit_concurrent_loads(&)
       end
     end
   end

@@ -64,7 +64,7 @@ module TaskerTelemetry
       body = verb == "HEAD" ? [] : Body.new(MetricsBackend.instance.page(format), started, gzip: gzip)
       [200, headers(format, gzip), body]
     rescue StandardError => e
-      Log.limited(:endpoint, :error) { "the page could not be rendered: #{e.class}: #{e.message}" }
+      Log.limited(:endpoint, :error) { "the page could not be rendered: #{Failure.describe(e)}" }
       refuse(503, "the page could not be rendered; the log has the reason")
     end
 

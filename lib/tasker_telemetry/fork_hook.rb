@@ -20,7 +20,7 @@ module TaskerTelemetry
     def self.prepare
       Native.before_fork
     rescue StandardError => e
-      Log.error("the native side could not prepare for a fork: #{e.message}")
+      Log.error("the native side could not prepare for a fork: #{Failure.describe(e)}")
     end
   end
 

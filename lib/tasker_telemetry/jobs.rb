@@ -109,7 +109,7 @@ module TaskerTelemetry
       @total.increment(**labels)
       @duration.observe(Clock.now - run.started, **labels)
     rescue StandardError => e
-      Log.limited(:jobs, :error) { "a job could not be counted: #{e.class}: #{e.message}" }
+      Log.limited(:jobs, :error) { "a job could not be counted: #{Failure.describe(e)}" }
     end
   end
 end

@@ -19,16 +19,12 @@ module TaskerTelemetry
         TaskerTelemetry.config.logger || rails_logger || own_logger
       end
 
-      def info(message)
-        write(:info, message)
-      end
-
       def warn(message)
-        write(:warn, message)
+        write(:warn) { message }
       end
 
       def error(message)
-        write(:error, message)
+        write(:error) { message }
       end
 
       # Logs the first of a kind at once, and afterwards one line per interval with the number that went unsaid.
@@ -42,12 +38,12 @@ module TaskerTelemetry
 
         # Noted before it is written, so that a logger which itself causes such a line does not go round in circles.
         @matters[matter] = [now + INTERVAL, 0]
-        write(level, "#{yield}#{" (and #{unsaid} more since the last such line)" if unsaid&.positive?}")
+        write(level) { "#{yield}#{" (and #{unsaid} more since the last such line)" if unsaid&.positive?}" }
       end
 
       # Says what the native side noticed by itself.
       def notices
-        Native.take_notices.each { |level, message| write(level, message) }
+        Native.take_notices.each { |level, message| write(level) { message } }
       end
 
       # Forgets which matters were logged.
@@ -57,10 +53,12 @@ module TaskerTelemetry
 
       private
 
-      def write(level, message)
-        logger.public_send(level, "tasker_telemetry: #{message}")
+      def write(level)
+        logger.public_send(level, "tasker_telemetry: #{yield}")
         nil
-      rescue StandardError
+      rescue *Failure::PASSING
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- a logger may lack the method, or recurse for ever
         nil
       end
 

@@ -71,7 +71,7 @@ module TaskerTelemetry
       controller, action = action_of(env["action_controller.instance"])
       pair_of(controller, action, verb, status).record(Clock.now - started)
     rescue StandardError => e
-      Log.limited(:middleware, :error) { "a request could not be counted: #{e.class}: #{e.message}" }
+      Log.limited(:middleware, :error) { "a request could not be counted: #{Failure.describe(e)}" }
     end
 
     # Both are empty where no action ran: an unknown route, a file, another Rack application. A request's own words

@@ -46,6 +46,42 @@ RSpec.describe TaskerTelemetry::Collectors do
     end
   end
 
+  it "goes on after an exception whose message raises, which is named by its class" do
+    silent = Class.new(StandardError) { def message = raise("no words for it") }
+    stub_const("Silent", silent)
+    collectors.add(-> { raise Silent })
+    collectors.add(-> { ran << :next })
+    expect { collectors.run }.not_to raise_error
+    expect(ran).to eq([:next])
+    expect(collectors.status.first).to include(failed: 1, last_error: "Silent")
+    expect(log.string).to match(/the collect block at .*collectors_spec.rb:\d+ raised Silent$/)
+  end
+
+  it "goes on after an exception whose message ends the process" do
+    stub_const("Last", Class.new(StandardError) { def message = exit(1) })
+    collectors.add(-> { raise Last })
+    collectors.add(-> { ran << :next })
+    expect { collectors.run }.not_to raise_error
+    expect(ran).to eq([:next])
+    expect(log.string).to include("left out of a page: SystemExit")
+  end
+
+  it "counts a block that kills its thread as failed, and goes on" do
+    collectors.add(-> { Thread.current.kill })
+    collectors.add(-> { ran << :next })
+    collectors.run
+    expect(ran).to eq([:next])
+    expect(collectors.status.first).to include(completed: 0, failed: 1, last_error: "killed")
+    expect(log.string).to match(/the collect block at .*collectors_spec.rb:\d+ .*its thread was killed/)
+  end
+
+  it "takes a block that a block registers" do
+    collectors.add(-> { collectors.add(-> { ran << :inner }) if ran.empty? })
+    expect(seconds { collectors.run }).to be < 0.15
+    collectors.run
+    expect(ran).to eq([:inner])
+  end
+
   it "counts runs by block and outcome, and times them" do
     TaskerTelemetry.reset!
     collectors.add(-> {})
@@ -104,10 +140,30 @@ RSpec.describe TaskerTelemetry::Collectors do
     expect(ran).to eq([:outer])
   end
 
-  it "lets two scrapes at once take turns" do
-    collectors.add(-> { ran << ran.size })
-    Array.new(4) { Thread.new { collectors.run } }.each(&:join)
-    expect(ran).to eq([0, 1, 2, 3])
+  it "runs every block once for all the scrapes that come while it runs" do
+    gate = Queue.new
+    collectors.add(-> { (ran << :block) && gate.pop })
+    scrapes = Array.new(4) { Thread.new { collectors.run } }
+    eventually { ran.any? && scrapes.all? { |scrape| scrape.status == "sleep" } }
+    gate.close
+    scrapes.each(&:join)
+    expect(ran).to eq([:block])
+    collectors.run
+    expect(ran).to eq(%i[block block])
+  end
+
+  it "runs the blocks again for a scrape that waited for one which was cut off" do
+    gate = Queue.new
+    collectors.add(-> { (ran << :block) && gate.pop })
+    cut_off = Thread.new { collectors.run }
+    eventually { ran.any? }
+    waiting = Thread.new { collectors.run }
+    eventually { waiting.status == "sleep" }
+    cut_off.kill.join
+    gate.push(:go)
+    eventually { !collectors.status.first[:running] } && gate.close
+    waiting.join
+    expect(ran.size + collectors.status.first[:skipped]).to eq(2)
   end
 
   it "keeps one block per place when a file is loaded again" do

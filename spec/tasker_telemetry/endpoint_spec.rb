@@ -191,10 +191,13 @@ RSpec.describe TaskerTelemetry::Endpoint do
       expect(get).to have_attributes(status: 403, body: /authorize/)
     end
 
-    it "is 503 when the application fails, with the reason in the log only" do
-      configure { |config| config.endpoint.authorize = ->(_env) { raise "the directory is down" } }
-      expect(get).to have_attributes(status: 503, body: /the log has the reason/)
-      expect(log.string).to include("the directory is down")
+    [RuntimeError, NotImplementedError, SecurityError].each do |error|
+      it "is 503 when the application raises #{error}, whose class alone is in the log" do
+        configure { |config| config.endpoint.authorize = ->(env) { raise error, env["HTTP_AUTHORIZATION"] } }
+        expect(get("HTTP_AUTHORIZATION" => "Bearer hunter2")).to have_attributes(status: 503, body: /the log has/)
+        expect(log.string).to include("config.endpoint.authorize raised #{error}\n")
+        expect(log.string).not_to include("hunter2")
+      end
     end
   end
 

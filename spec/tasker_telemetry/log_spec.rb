@@ -40,18 +40,28 @@ RSpec.describe TaskerTelemetry::Log do
     expect(log.string).to eq("")
   end
 
-  it "survives a logger that raises" do
-    broken = Object.new
-    %i[info warn error].each { |level| broken.define_singleton_method(level) { |_| raise "no room on the disk" } }
-    configure { |config| config.logger = broken }
-    expect { counter.increment(ward: "x") }.not_to raise_error
+  [RuntimeError, NotImplementedError, SystemStackError, Class.new(Exception)].each do |error| # rubocop:disable Lint/InheritException
+    it "survives a logger that raises #{error.ancestors.find(&:name)}" do
+      broken = Object.new
+      %i[warn error].each { |level| broken.define_singleton_method(level) { |_| raise error, "no room on the disk" } }
+      configure { |config| config.logger = broken }
+      expect { counter.increment(ward: "x") }.not_to raise_error
+      expect { counter.increment(-1, word: "x") }.not_to raise_error
+    end
+  end
+
+  it "keeps nobody from leaving the process" do
+    leaving = Object.new
+    %i[warn error].each { |level| leaving.define_singleton_method(level) { |_| exit(7) } }
+    configure { |config| config.logger = leaving }
+    expect { described_class.warn("now or never") }.to raise_error(SystemExit)
   end
 
   it "does not go round in circles with a logger that counts wrongly" do
     circular = Object.new
     spec = self
     circular.define_singleton_method(:warn) { |_| spec.counter.increment(ward: "x") }
-    %i[info error].each { |level| circular.define_singleton_method(level) { |_| nil } }
+    %i[error].each { |level| circular.define_singleton_method(level) { |_| nil } }
     configure { |config| config.logger = circular }
     expect { counter.increment(ward: "x") }.not_to raise_error
   end

@@ -124,19 +124,20 @@ RSpec.describe TaskerTelemetry::Middleware do
     expect(mock.get("/metrics").body).to match(/^http_requests_total\{.*status="2xx"\} 1$/)
   end
 
-  it "lets no failure of its own reach the client" do
-    log = StringIO.new
-    configure { |config| config.logger = Logger.new(log) }
-    broken = Object.new
-    def broken.action_name
-      raise "not today"
+  [RuntimeError, Class.new(StandardError) { def message = raise(ScriptError) }].each do |error|
+    it "lets no failure of its own reach the client, #{error.name || "also one whose message raises"}" do
+      log = StringIO.new
+      configure { |config| config.logger = Logger.new(log) }
+      TaskerTelemetry::Log.reset
+      broken = Object.new
+      broken.define_singleton_method(:action_name) { raise error, "not today" }
+      answer = app do |env|
+        env["action_controller.instance"] = broken
+        [200, {}, []]
+      end
+      expect(answer.call("REQUEST_METHOD" => "GET")).to eq([200, {}, []])
+      expect(log.string).to include("a request could not be counted: #{error}")
     end
-    answer = app do |env|
-      env["action_controller.instance"] = broken
-      [200, {}, []]
-    end
-    expect(answer.call("REQUEST_METHOD" => "GET")).to eq([200, {}, []])
-    expect(log.string).to include("not today")
   end
 
   it "goes on counting when it has no more room to remember label sets" do

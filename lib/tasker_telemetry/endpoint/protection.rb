@@ -85,8 +85,11 @@ module TaskerTelemetry
         return if @settings.authorize.nil? || @settings.authorize.call(env)
 
         Refusal.new(403, {}, "config.endpoint.authorize refused the request")
-      rescue StandardError => e
-        Log.limited(:authorize, :error) { "config.endpoint.authorize raised #{e.class}: #{e.message}" }
+      rescue *Failure::PASSING
+        raise
+      rescue Exception => e # rubocop:disable Lint/RescueException -- it is code of the application's
+        # Its words may be about what the request carries: they are not for a log.
+        Log.limited(:authorize, :error) { "config.endpoint.authorize raised #{e.class}" }
         Refusal.new(503, {}, "config.endpoint.authorize failed; the log has the reason")
       end
     end

@@ -66,8 +66,8 @@ module TaskerTelemetry
         seconds = value.is_a?(Numeric) && value.real? ? value.to_f : 0.0
         seconds if seconds.finite? && seconds.positive?
       end)
-      LOGGER = Type.new("an object that answers to info, warn and error", lambda do |value|
-        value if %i[info warn error].all? { |level| value.respond_to?(level) }
+      LOGGER = Type.new("an object that answers to warn and error", lambda do |value|
+        value if %i[warn error].all? { |level| value.respond_to?(level) }
       end)
       NETWORKS = Type.new('addresses or CIDR networks, such as ["10.0.0.0/8", "::1"]', method(:networks))
       CALLABLE = Type.new("an object that answers to call(env)", ->(value) { value if value.respond_to?(:call) })

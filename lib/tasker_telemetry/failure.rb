@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+module TaskerTelemetry
+  # What to do with exceptions out of code that is not ours: a logger, a collect block, a `message`.
+  #
+  # @api private
+  module Failure
+    # Meant for the process and not for who called: nobody but the process may swallow these.
+    PASSING = [NoMemoryError, SignalException, SystemExit].freeze
+
+    class << self
+      # An exception in words. Its message may be code of the application's, so where that raises the class has to do.
+      #
+      # @param error [Exception]
+      # @return [String]
+      def describe(error)
+        "#{error.class}: #{error.message}"
+      rescue *PASSING
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- whatever a message raises, it is no message
+        error.class.to_s
+      end
+    end
+  end
+end
