@@ -24,7 +24,7 @@ module TaskerTelemetry
 
     # @!attribute logger
     #   @return [Logger, nil] default: Rails.logger, else a Logger on standard error
-    option :logger, Types::LOGGER
+    option :logger, Types::LOGGER, opaque: true
 
     # @!attribute [r] metrics
     #   @return [Metrics]
@@ -38,13 +38,13 @@ module TaskerTelemetry
       super
     end
 
-    # Checks what only the whole can tell.
+    # Checks what only the whole can tell, and the defaults.
     #
     # @api private
     # @raise [ConfigurationError]
     # @return [self]
     def validate!
-      endpoint.validate!
+      super
       self
     end
 

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 require "tasker_telemetry/errors"
+require "tasker_telemetry/failure"
+require "tasker_telemetry/text"
 require "tasker_telemetry/options/types"
 
 module TaskerTelemetry
@@ -8,7 +10,7 @@ module TaskerTelemetry
   # wrong; nil stands for the default. A frozen group has its defaults settled: it never changes under a reader.
   class Options
     # @api private
-    Option = Struct.new(:name, :type, :default, :secret, keyword_init: true)
+    Option = Struct.new(:name, :type, :default, :secret, :opaque, keyword_init: true)
 
     FILTERED = "[FILTERED]"
     # Long enough to recognize a value by, short enough for a log line.
@@ -36,8 +38,10 @@ module TaskerTelemetry
 
       private
 
-      def option(name, type, default: nil, secret: false)
-        options[name] = Option.new(name: name, type: type, default: default, secret: secret)
+      # @param secret [Boolean] whether its value is shown nowhere
+      # @param opaque [Boolean] whether of its value the class alone is shown: who knows what the object holds
+      def option(name, type, default: nil, secret: false, opaque: false)
+        options[name] = Option.new(name: name, type: type, default: default, secret: secret, opaque: opaque)
         define_method(name) { fetch(name) }
         define_method(:"#{name}=") { |value| assign(name, value) }
       end
@@ -76,7 +80,19 @@ module TaskerTelemetry
       super
     end
 
-    # @return [Hash] every option and its value; secrets are masked
+    # Checks the defaults that come from the environment, in every group. What somebody set was checked at once.
+    #
+    # @api private
+    # @raise [ConfigurationError]
+    def validate!
+      self.class.options.each_value do |option|
+        value = fetch(option.name)
+        raise ConfigurationError, unusable_default(option, value) if !value.nil? && option.type.convert(value).nil?
+      end
+      @groups.each_value(&:validate!)
+    end
+
+    # @return [Hash] every option and its value; secrets are masked, and of a logger or callable the class is named
     def to_h
       own = self.class.options.transform_values { |option| shown(option) }
       own.merge(@groups.transform_values(&:to_h))
@@ -88,12 +104,34 @@ module TaskerTelemetry
     end
     alias to_s inspect
 
+    # What YAML prints.
+    #
+    # @api private
+    def encode_with(coder)
+      coder.map = to_h
+    end
+
+    # What ActiveSupport makes JSON of, which otherwise would be the instance variables.
+    #
+    # @api private
+    def as_json(options = nil)
+      to_h.as_json(options)
+    end
+
+    # @api private
+    def marshal_dump
+      raise TypeError, "#{@path} is not for Marshal: it may hold secrets"
+    end
+
     private
 
     def fetch(name)
       @values.fetch(name) do
-        default = self.class.options.fetch(name).default
-        default.respond_to?(:call) ? default.call : default
+        option = self.class.options.fetch(name)
+        default = option.default.respond_to?(:call) ? option.default.call : option.default
+        kept = option.type.convert(default) unless default.nil?
+        # One that cannot be used stays as it is, for validate! to say so.
+        kept.nil? ? default : kept
       end
     end
 
@@ -110,13 +148,28 @@ module TaskerTelemetry
 
     def shown(option)
       value = fetch(option.name)
-      option.secret && !value.nil? ? FILTERED : value
+      return value if value.nil? || !(option.secret || option.opaque)
+
+      option.secret ? FILTERED : value.class.to_s
     end
 
     def unusable(option, value)
-      given = option.secret ? "of class #{value.class} (not shown)" : value.inspect
-      given = "#{given[0, LONGEST_VALUE]}…" if given.length > LONGEST_VALUE
-      "#{@path}.#{option.name} cannot be #{given}; accepted is #{option.type.accepts}"
+      "#{@path}.#{option.name} cannot be #{given(option, value)}; accepted is #{option.type.accepts}"
+    end
+
+    def unusable_default(option, value)
+      "#{@path}.#{option.name} would be #{given(option, value)} by default; accepted is #{option.type.accepts}"
+    end
+
+    def given(option, value)
+      return "of class #{value.class} (not shown)" if option.secret || option.opaque
+
+      text = Text.of(value.inspect)
+      text.length > LONGEST_VALUE ? "#{text[0, LONGEST_VALUE]}…" : text
+    rescue *Failure::PASSING
+      raise
+    rescue Exception # rubocop:disable Lint/RescueException -- an object of the application's, that cannot be shown
+      "of class #{value.class} (not shown)"
     end
 
     # Without this, the answer to a mistyped option would be a NoMethodError that lists nothing.

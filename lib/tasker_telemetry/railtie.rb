@@ -47,7 +47,7 @@ module TaskerTelemetry
       def settle_defaults
         TaskerTelemetry.configure
       rescue ConfigurationError => e
-        Log.warn("samples were recorded before the Rails application was known: #{e.message}")
+        Log.warn("what Rails tells cannot be the default: #{e.message}")
       end
 
       def count_requests(app)

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "pathname"
+require "yaml"
 
 RSpec.describe TaskerTelemetry::Configuration do
   subject(:config) { described_class.new }
@@ -70,18 +71,19 @@ RSpec.describe TaskerTelemetry::Configuration do
 
   describe "a value that cannot be used" do
     {
-      "service_name" => ["", nil.to_a, 5, "a\0b"],
-      "environment" => [""],
+      "service_name" => ["", nil.to_a, 5, "a\0b", "a\xff", "two\nlines", "a\xff".b, "\u{85}",
+                         "\xd8\x00".dup.force_encoding("UTF-16BE")],
+      "environment" => ["", "a\xff", "a\tb"],
       "strict" => ["yes", 1, :true], # rubocop:disable Lint/BooleanSymbol
       "logger" => ["log/production.log", Object.new],
       "metrics.enabled" => ["false"],
       "metrics.arena" => ["relative/path", :shared, "", 5, "/a\0b"],
-      "metrics.prefix" => [""],
+      "metrics.prefix" => ["", "a\xff"],
       "metrics.default_labels" => [[], "region=eu"],
       "metrics.max_series" => [0, -1, 2**32, 1.5, "10"],
-      "metrics.idle_expiry" => [0, -1, Float::NAN, Float::INFINITY, "60", Complex(1, 1)],
+      "metrics.idle_expiry" => [0, -1, 3_155_760_001, 1e300, 10**400, Float::NAN, Float::INFINITY, "60", Complex(1, 1)],
       "endpoint.path" => ["metrics", "/met rics", "/metrics?all", ""],
-      "endpoint.token" => ["", 5, :token],
+      "endpoint.token" => ["", 5, :token, "hunter2".encode("UTF-16LE")],
       "endpoint.username" => [""],
       "endpoint.password" => ["", 5],
       "endpoint.allow" => ["nonsense", ["10.0.0.0/33"], [5], [], { a: 1 }],
@@ -99,8 +101,39 @@ RSpec.describe TaskerTelemetry::Configuration do
       end
     end
 
+    it "may be a label whose to_s raises, or an object that cannot be shown" do
+      [RuntimeError, NotImplementedError, SecurityError].each do |error|
+        nameless = Object.new
+        %i[to_s inspect].each { |name| nameless.define_singleton_method(name) { raise error, "no words for it" } }
+        expect { config.metrics.default_labels = { region: nameless } }.to raise_error(
+          TaskerTelemetry::ConfigurationError, /default_labels cannot be of class Hash.*accepted is a Hash/
+        )
+      end
+    end
+
+    it "may be a default of the environment's" do
+      { "OTEL_SERVICE_NAME" => "service_name", "RACK_ENV" => "environment" }.each do |variable, option|
+        with_environment(variable => "two\nlines") do
+          expect { config.validate! }.to raise_error(
+            TaskerTelemetry::ConfigurationError, /\Aconfig.#{option} would be "two\\nlines" by default; accepted is/
+          )
+          config.public_send(:"#{option}=", "shop")
+          expect { config.validate! }.not_to raise_error
+        end
+      end
+    end
+
     it "is shown, shortened" do
       expect { config.metrics.max_series = "1" * 1000 }.to raise_error(/cannot be "1{99}…; accepted is a whole number/)
+    end
+
+    it "is not shown when it is an object that may hold anything" do
+      expect { config.logger = { password: "hunter2" } }.to raise_error(
+        TaskerTelemetry::ConfigurationError,
+        "config.logger cannot be of class Hash (not shown); accepted is an object that answers to warn and error"
+      )
+      expect { config.endpoint.authorize = ["hunter2"] }
+        .to raise_error(TaskerTelemetry::ConfigurationError, /cannot be of class Array \(not shown\)/)
     end
 
     it "is not shown when it is a secret" do
@@ -122,6 +155,21 @@ RSpec.describe TaskerTelemetry::Configuration do
       expect(config.metrics.to_native)
         .to include(place: "/tmp/arena", default_labels: { "region" => "eu", "zone" => "1" }, idle_expiry: 60.0)
       expect(config.endpoint.allow).to eq([IPAddr.new("10.0.0.0/8")])
+    end
+
+    it "may be a label of any bytes, as in a sample" do
+      latin = "caf\xE9".dup.force_encoding("ISO-8859-1")
+      config.metrics.default_labels = { broken: "a\xff", binary: "k\u{e4}se".b, latin: latin, nothing: nil,
+                                        lines: "a\nb" }
+      expect(config.metrics.default_labels).to eq(
+        "broken" => "a\u{FFFD}", "binary" => "k\u{e4}se", "latin" => "caf\u{e9}", "nothing" => "", "lines" => "a\nb"
+      )
+    end
+
+    it "may be a name of another encoding, which becomes UTF-8" do
+      config.service_name = "caf\xE9".dup.force_encoding("ISO-8859-1")
+      config.environment = "k\u{e4}se".b
+      expect([config.service_name, config.environment]).to eq(%W[caf\u{e9} k\u{e4}se])
     end
 
     it "goes back to the default by nil" do
@@ -157,6 +205,29 @@ RSpec.describe TaskerTelemetry::Configuration do
       shown = [config.inspect, config.to_s, config.to_h.inspect, config.endpoint.inspect, config.endpoint.to_s]
       expect(shown.join).to include("[FILTERED]").and include("prometheus")
       expect(shown.join).not_to match(/hunter2|swordfish/)
+    end
+
+    it "stay out of what is made for other programs" do
+      config.logger = Logger.new($stderr).tap { |logger| logger.progname = "hunter2" }
+      config.endpoint.authorize = Struct.new(:secret) { def call(_env) = true }.new("hunter2")
+      [config, config.endpoint].each do |options|
+        expect(options.to_yaml).to include("[FILTERED]").and include("prometheus")
+        expect([options.to_yaml, options.inspect, options.to_h.to_s].join).not_to match(/hunter2|swordfish/)
+        expect { Marshal.dump(options) }.to raise_error(TypeError, /\Aconfig.* is not for Marshal/)
+      end
+      expect(config.inspect).to include('logger="Logger"')
+    end
+
+    it "stay out of the JSON that ActiveSupport makes" do
+      outcome = run_ruby(<<~RUBY, env: { "RACK_ENV" => "test" })
+        require "active_support"
+        require "active_support/json"
+        require "tasker_telemetry"
+        TaskerTelemetry.configure { |config| config.endpoint.token = "hunter2" }
+        puts TaskerTelemetry.config.to_json
+      RUBY
+      expect(outcome.out).to include("[FILTERED]"), outcome.to_s
+      expect(outcome.out).not_to include("hunter2")
     end
 
     it "stay out of errors" do

@@ -29,11 +29,12 @@ module TaskerTelemetry
 
       # @!attribute authorize
       #   @return [#call, nil] is given the Rack env; a true value lets the request through
-      option :authorize, Types::CALLABLE
+      option :authorize, Types::CALLABLE, opaque: true
 
       # @api private
       # @raise [ConfigurationError] when half of a pair is missing
       def validate!
+        super
         given, missing = %i[username password].partition { |name| public_send(name) }
         return unless given.one?
 

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 require "ipaddr"
+require "tasker_telemetry/failure"
+require "tasker_telemetry/text"
 
 module TaskerTelemetry
   class Options
@@ -19,10 +21,19 @@ module TaskerTelemetry
     # @api private
     module Types
       LARGEST_COUNT = (2**32) - 1
+      # A hundred years.
+      MOST_SECONDS = 3_155_760_000
 
       def self.text(value)
         text = value.is_a?(Symbol) ? value.name : value
-        text.dup.freeze if text.is_a?(String) && !text.empty? && !text.include?("\0")
+        text.dup.freeze if text.is_a?(String) && !text.empty? && !text.b.include?("\0")
+      end
+
+      # What is printed and logged in one line.
+      def self.line(value)
+        text = value.is_a?(Symbol) ? value.name : value
+        text = Text.strictly(text) if text.is_a?(String)
+        text if text.is_a?(String) && !text.empty? && !text.match?(/[[:cntrl:]]/)
       end
 
       # Pathname and whatever else names a file.
@@ -33,7 +44,11 @@ module TaskerTelemetry
       def self.labels(value)
         return unless value.is_a?(Hash)
 
-        value.to_h { |name, label| [name.to_s.freeze, label.to_s.dup.freeze] }.freeze
+        value.to_h { |name, label| [Text.of(name), Text.of(label)] }.freeze
+      rescue *Failure::PASSING
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- a `to_s` of the application's
+        nil
       end
 
       def self.networks(value)
@@ -46,7 +61,7 @@ module TaskerTelemetry
       end
 
       BOOLEAN = Type.new("true or false", ->(value) { value if [true, false].include?(value) })
-      NAME = Type.new("a String or Symbol that is not empty", method(:text))
+      NAME = Type.new("a String or Symbol of UTF-8, not empty and without control characters", method(:line))
       SECRET = Type.new("a String that is not empty", ->(value) { text(value) if value.is_a?(String) })
       ARENA = Type.new("an absolute path, :memory, or :auto", lambda do |value|
         next value if %i[auto memory].include?(value)
@@ -57,14 +72,14 @@ module TaskerTelemetry
       URL_PATH = Type.new('a path that begins with "/", such as "/metrics"', lambda do |value|
         text(value) if value.is_a?(String) && value.match?(%r{\A/[^\s?#]+\z})
       end)
-      LABELS = Type.new('a Hash of label names and values, such as { region: "eu" }', method(:labels))
+      LABELS = Type.new('a Hash of label names and values that have to_s, such as { region: "eu" }', method(:labels))
       COUNT = Type.new("a whole number from 1 to #{LARGEST_COUNT}", lambda do |value|
         value if value.is_a?(Integer) && value.between?(1, LARGEST_COUNT)
       end)
       # is_a? and not `===`: an ActiveSupport::Duration answers to the first only.
-      SECONDS = Type.new("a number of seconds above 0", lambda do |value|
+      SECONDS = Type.new("a number of seconds above 0, up to #{MOST_SECONDS} (a hundred years)", lambda do |value|
         seconds = value.is_a?(Numeric) && value.real? ? value.to_f : 0.0
-        seconds if seconds.finite? && seconds.positive?
+        seconds if seconds.positive? && seconds <= MOST_SECONDS
       end)
       LOGGER = Type.new("an object that answers to warn and error", lambda do |value|
         value if %i[warn error].all? { |level| value.respond_to?(level) }
