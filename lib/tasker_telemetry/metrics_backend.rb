@@ -4,6 +4,7 @@ require "singleton"
 require "tasker_telemetry/collectors"
 require "tasker_telemetry/own_metrics"
 require "tasker_telemetry/snapshot"
+require "tasker_telemetry/text"
 
 module TaskerTelemetry
   # The object behind the module methods of {TaskerTelemetry}.
@@ -11,7 +12,9 @@ module TaskerTelemetry
     include Singleton
 
     SCOPES = %i[machine].freeze
-    private_constant :SCOPES
+    # Long enough to recognize a value by.
+    LONGEST_VALUE = 100
+    private_constant :SCOPES, :LONGEST_VALUE
 
     def initialize
       @collectors = Collectors.new
@@ -20,17 +23,17 @@ module TaskerTelemetry
 
     # @see TaskerTelemetry.counter
     def counter(name, help = "", labels: [], unit: nil)
-      declare(name) { Native.counter(name.to_s, help.to_s, names(labels), unit&.to_s, false) }
+      declare(name, help, labels, unit) { |*words| Native.counter(*words, false) }
     end
 
     # @see TaskerTelemetry.gauge
     def gauge(name, help = "", labels: [], unit: nil, aggregation: :last)
-      declare(name) { Native.gauge(name.to_s, help.to_s, names(labels), unit&.to_s, aggregation.to_s, false) }
+      declare(name, help, labels, unit) { |*words| Native.gauge(*words, Text.of(aggregation), false) }
     end
 
     # @see TaskerTelemetry.histogram
     def histogram(name, help = "", labels: [], unit: nil, buckets: nil)
-      declare(name) { Native.histogram(name.to_s, help.to_s, names(labels), unit&.to_s, buckets&.to_a, false) }
+      declare(name, help, labels, unit) { |*words| Native.histogram(*words, bounds(words.first, buckets), false) }
     end
 
     # @param name [Symbol, String] as declared
@@ -85,9 +88,29 @@ module TaskerTelemetry
 
     private
 
-    def declare(name)
+    def declare(name, help, labels, unit)
       settle
-      @declared[name.to_s] = yield
+      name = Text.of(name)
+      @declared[name] = yield(name, Text.of(help), [*labels].map { |label| Text.of(label) }, unit && Text.of(unit))
+    end
+
+    # Whether they make sense as bounds is the native side's to say; here they become numbers.
+    def bounds(name, buckets)
+      return if buckets.nil?
+
+      bounds = list(buckets)
+      return bounds.map(&:to_f) if bounds&.all? { |bound| bound.is_a?(Numeric) && bound.real? }
+
+      given = Text.of(buckets.inspect)[0, LONGEST_VALUE]
+      raise DeclarationError, "buckets #{given} of metric #{name.inspect} are not valid: " \
+                              "they must be a list of numbers, such as [0.1, 0.5, 1]"
+    end
+
+    def list(buckets)
+      buckets.to_a if buckets.respond_to?(:to_a) && !buckets.is_a?(Hash)
+    rescue RangeError
+      # It has no end.
+      nil
     end
 
     def scrape(scope)
@@ -105,10 +128,6 @@ module TaskerTelemetry
     # Without a configure block the defaults have to reach the native side before the first sample does.
     def settle
       TaskerTelemetry.configure unless TaskerTelemetry.configured?
-    end
-
-    def names(labels)
-      [*labels].map(&:to_s)
     end
   end
 end

@@ -25,8 +25,32 @@ RSpec.describe TaskerTelemetry::MetricsBackend do
 
   it "raises for a name that breaks the rules, and for an aggregation that there is not" do
     expect { TaskerTelemetry.counter("per cent") }.to raise_error(TaskerTelemetry::DeclarationError, /per cent/)
-    expect { TaskerTelemetry.gauge(:backend_spec_mean, aggregation: :mean) }
-      .to raise_error(ArgumentError, /mean.*last.*per_process/m)
+    expect { TaskerTelemetry.gauge(:backend_spec_mean, aggregation: :mean) }.to raise_error(
+      TaskerTelemetry::DeclarationError,
+      'aggregation "mean" of metric "backend_spec_mean" is not known; accepted: :last, :sum, :min, :max, :per_process'
+    )
+  end
+
+  it "raises for words that are no text, and shows them" do
+    expect { TaskerTelemetry.counter("backend_\xff") }
+      .to raise_error(TaskerTelemetry::DeclarationError, /"backend_\u{FFFD}".*must match/)
+    expect { TaskerTelemetry.counter(:backend_spec_words_total, labels: ["\xff"]) }
+      .to raise_error(TaskerTelemetry::DeclarationError, /"\u{FFFD}".*backend_spec_words_total/)
+    expect { TaskerTelemetry.gauge(:backend_spec_mean, aggregation: "\xff") }
+      .to raise_error(TaskerTelemetry::DeclarationError, /aggregation "\u{FFFD}".*accepted/)
+    expect(TaskerTelemetry.counter(:backend_spec_help_total, "a\xff").help).to eq("a\u{FFFD}")
+  end
+
+  [5, "abc", ["a"], [nil], [[1]], { 1 => 2 }, [Complex(1, 1)], (1..), [], [Float::NAN], [1, 1], false].each do |given|
+    it "raises for buckets: #{given.inspect}, and names the metric" do
+      expect { TaskerTelemetry.histogram(:backend_spec_sizes, buckets: given) }
+        .to raise_error(TaskerTelemetry::DeclarationError, /\Abuckets .* of metric "backend_spec_sizes" are not valid: /)
+    end
+  end
+
+  it "takes numbers of every kind as buckets" do
+    expect(TaskerTelemetry.histogram(:backend_spec_numbers, buckets: [1, 2.5, 7r / 2]).buckets).to eq([1.0, 2.5, 3.5])
+    expect(TaskerTelemetry.histogram(:backend_spec_range, buckets: 1..3).buckets).to eq([1.0, 2.0, 3.0])
   end
 
   it "takes a unit, which the page tells" do

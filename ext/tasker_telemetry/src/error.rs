@@ -13,6 +13,8 @@ pub enum Error {
     Configuration(arena::Error),
     /// A metric that cannot be declared.
     Declaration(metric::Error),
+    /// An argument that no metric can be declared with.
+    Undeclarable(String),
     /// An argument of the wrong type or value.
     Argument(String),
     /// The native side failed in a way that is no mistake of the caller's.
@@ -52,6 +54,7 @@ impl IntoError for Error {
         match self {
             Self::Configuration(error) => own(ruby, "ConfigurationError", &error),
             Self::Declaration(error) => own(ruby, "DeclarationError", &error),
+            Self::Undeclarable(message) => own(ruby, "DeclarationError", &message),
             Self::Native(message) => own(ruby, "NativeError", &message),
             Self::Argument(message) => magnus::Error::new(ruby.exception_arg_error(), message),
             Self::Ruby(error) => error,

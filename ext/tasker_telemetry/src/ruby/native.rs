@@ -63,10 +63,10 @@ fn gauge(
     own: bool,
 ) -> Result<Value> {
     let Some(aggregation) = Aggregation::from_name(&aggregation) else {
-        let known: Vec<_> = Aggregation::ALL.iter().map(|(name, _)| *name).collect();
+        let known: Vec<_> = Aggregation::ALL.iter().map(|(name, _)| format!(":{name}")).collect();
         let known = known.join(", ");
-        return Err(Error::Argument(format!(
-            "aggregation {aggregation:?} of metric {name:?} is not known; {known} are"
+        return Err(Error::Undeclarable(format!(
+            "aggregation {aggregation:?} of metric {name:?} is not known; accepted: {known}"
         )));
     };
     declare::<Gauge>(ruby, Kind::Gauge(aggregation), name, help, labels, unit, None, own)
