@@ -57,7 +57,6 @@ impl Rendering {
 /// A page that is rendered piece by piece, for bodies that are streamed.
 #[magnus::wrap(class = "TaskerTelemetry::Native::Page", free_immediately, size)]
 pub struct Page {
-    kind: Kind,
     state: Mutex<State>,
 }
 
@@ -71,7 +70,6 @@ enum State {
 impl Page {
     pub fn begin(kind: Kind) -> Self {
         Self {
-            kind,
             state: Mutex::new(State::Open(Box::new(Rendering::begin(kind)))),
         }
     }
@@ -120,11 +118,6 @@ fn next_chunk(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Val
     Ok(ruby.into_value(chunk))
 }
 
-fn content_type(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
-    arguments.expect_nothing()?;
-    Ok(ruby.into_value(this.kind.content_type()))
-}
-
 /// Lets go of what the scrape holds, for a reader that stops before the end.
 fn close(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
     arguments.expect_nothing()?;
@@ -138,7 +131,6 @@ fn close(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Value> {
 pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
     let class = class::<Page>(ruby, native, "Page")?;
     define(class, c"next_chunk", next_chunk);
-    define(class, c"content_type", content_type);
     define(class, c"close", close);
     Ok(())
 }
