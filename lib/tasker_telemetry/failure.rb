@@ -1,12 +1,18 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 module TaskerTelemetry
   # What to do with exceptions out of code that is not ours: a logger, a collect block, a `message`.
   #
   # @api private
   module Failure
-    # Meant for the process and not for who called: nobody but the process may swallow these.
-    PASSING = [NoMemoryError, SignalException, SystemExit].freeze
+    # Meant for somebody further out (the process, or in newer Rubies a Timeout): to be let through. The native side
+    # reads this list as well.
+    PASSING = [
+      NoMemoryError, SignalException, SystemExit,
+      *(Timeout::ExitException if defined?(Timeout::ExitException))
+    ].freeze
 
     class << self
       # An exception in words. Its message may be code of the application's, so where that raises the class has to do.

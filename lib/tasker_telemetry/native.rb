@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
-# The native side raises the classes of errors.rb, so they have to exist before it is loaded.
+# The native side raises the classes of errors.rb and asks failure.rb, so they have to exist before it is loaded.
 require "tasker_telemetry/errors"
+require "tasker_telemetry/failure"
 
 begin
   require "tasker_telemetry/tasker_telemetry"

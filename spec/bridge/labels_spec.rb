@@ -201,6 +201,7 @@ RSpec.describe "Labels" do
 
   describe "a to_s" do
     it "that raises loses the sample, says so, and leaves $! alone" do
+      unheard_of = Class.new(Exception) # rubocop:disable Lint/InheritException
       lines = logged do
         begin
           raise "the application's own"
@@ -210,11 +211,13 @@ RSpec.describe "Labels" do
         end
         single.increment(value: to_s_of { raise NotImplementedError })
         single.increment(value: to_s_of { to_s })
+        single.increment(value: to_s_of { raise SecurityError })
+        single.increment(value: to_s_of { raise unheard_of })
       end
 
       expect(lines).to match([/a value of label value whose to_s raises ArgumentError/])
       expect(lines.join).not_to include("secret")
-      expect(dropped(:invalid_value)).to eq(3)
+      expect(dropped(:invalid_value)).to eq(5)
       expect(values_of(single)).to be_empty
     end
 

@@ -5,7 +5,7 @@
 use super::value::class_name;
 use magnus::rb_sys::FromRawValue;
 use magnus::value::ReprValue;
-use magnus::{Ruby, Value};
+use magnus::{Module, RArray, RClass, RModule, Ruby, Value};
 use rb_sys::{Qnil, VALUE};
 use std::ffi::{c_int, CStr};
 use std::num::NonZero;
@@ -52,8 +52,8 @@ unsafe extern "C" fn run<F: FnOnce() -> VALUE>(body: VALUE) -> VALUE {
     body.take().map_or(Qnil as VALUE, |body| body())
 }
 
-/// Like [`protect`] for code that is not ours, whose failure is data: the inner `Err` is the class of the exception
-/// that a plain `rescue` in a careful program would catch, and `$!` is as before the call. What merely passes through
+/// Like [`protect`] for code that is not ours, whose failure is data: the inner `Err` is the class of an exception,
+/// and `$!` is as before the call. What merely passes through
 /// stays a [`Jump`]: a `throw` (as `Timeout` does), a kill, `exit`, a signal.
 pub fn rescue(ruby: &Ruby, body: impl FnOnce() -> VALUE) -> Result<Result<VALUE, String>, Jump> {
     // SAFETY: native methods hold the GVL. An exception that was being handled stays alive: it is in this frame.
@@ -75,10 +75,20 @@ pub fn rescue(ruby: &Ruby, body: impl FnOnce() -> VALUE) -> Result<Result<VALUE,
     }
 }
 
+/// Whether it is of none of the classes in `TaskerTelemetry::Failure::PASSING`.
 fn recoverable(ruby: &Ruby, exception: Value) -> bool {
-    exception.is_kind_of(ruby.exception_standard_error())
-        || exception.is_kind_of(ruby.exception_script_error())
-        || exception.is_kind_of(ruby.exception_sys_stack_error())
+    let passing = ruby
+        .class_object()
+        .const_get::<_, RModule>("TaskerTelemetry")
+        .and_then(|module| module.const_get::<_, RModule>("Failure"))
+        .and_then(|module| module.const_get::<_, RArray>("PASSING"));
+    // A list that somebody took away cannot be asked; then everything passes.
+    passing.is_ok_and(|passing| {
+        !passing
+            .into_iter()
+            .filter_map(RClass::from_value)
+            .any(|class| exception.is_kind_of(class))
+    })
 }
 
 /// Calls a method of the module `TaskerTelemetry` with texts.
