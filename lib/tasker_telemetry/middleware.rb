@@ -40,7 +40,9 @@ module TaskerTelemetry
     # @param env [Hash] Rack's
     # @return [Array] Rack's response
     def call(env)
-      env[COUNTING] ? @app.call(env) : count(env)
+      return @app.call(env) if env[COUNTING]
+
+      count(env.frozen? ? env.dup : env)
     end
 
     private
@@ -75,20 +77,19 @@ module TaskerTelemetry
     end
 
     # Both are empty where no action ran: an unknown route, a file, another Rack application. A request's own words
-    # never become a label: the action has to be one that the controller has.
+    # never become a label: the action has to be one that the controller has. One that `action_missing` stands in for is
+    # such a word.
     def action_of(controller)
       return [NONE, NONE] unless controller.respond_to?(:action_name)
 
       name = controller.action_name
       type = controller.class
-      return [NONE, NONE] unless type.action_methods.include?(name) || template_only?(controller, name)
+      path = type.controller_path || NONE
+      return [path, name] if type.action_methods.include?(name)
+      return [path, NONE] if controller.respond_to?(:action_missing, true)
 
-      [type.controller_path || NONE, name]
-    end
-
-    # An action may be no more than its template.
-    def template_only?(controller, name)
-      name && !controller.respond_to?(:action_missing, true) && controller.available_action?(name)
+      # An action may be no more than its template.
+      name && controller.available_action?(name) ? [path, name] : [NONE, NONE]
     end
 
     # A bound pair costs its lookup once. The table is as bounded as the series are.

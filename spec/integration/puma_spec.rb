@@ -14,6 +14,7 @@ RSpec.describe "A Rails application under Puma with three workers" do
     ["GET", "/denied"] => %w[pages denied 4xx],
     ["GET", "/boom"] => %w[pages boom 5xx],
     ["GET", "/no_such_action"] => ["", "", "4xx"],
+    ["GET", "/anything/whatever"] => ["anything", "", "2xx"],
     ["GET", "/unknown/route"] => ["", "", "4xx"],
     ["GET", "/robots.txt"] => ["", "", "2xx"],
     ["HEAD", "/robots.txt"] => ["", "", "2xx"],

@@ -114,6 +114,13 @@ RSpec.describe TaskerTelemetry::Middleware do
     expect(env.keys).to eq(["REQUEST_METHOD"])
   end
 
+  it "counts a request whose env is frozen" do
+    seen = nil
+    counted = app { |env| (seen = env) && [200, {}, []] }
+    counted.call({ "REQUEST_METHOD" => "GET" }.freeze)
+    expect([totals, seen["REQUEST_METHOD"]]).to eq([{ labels("2xx") => 1 }, "GET"])
+  end
+
   it "counts the scrapes of the endpoint like any request" do
     stack = Rack::Builder.new do
       use TaskerTelemetry::Middleware
