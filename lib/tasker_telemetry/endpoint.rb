@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "time"
+require "securerandom"
 require "tasker_telemetry/endpoint/body"
 require "tasker_telemetry/endpoint/negotiation"
 require "tasker_telemetry/endpoint/protection"
@@ -17,7 +17,7 @@ module TaskerTelemetry
       # @param env [Hash] Rack's
       # @return [Array] Rack's response
       def call(env)
-        new(env).call
+        new(TaskerTelemetry.config).call(env)
       end
 
       # Says once that anyone may read the page.
@@ -32,37 +32,39 @@ module TaskerTelemetry
       end
     end
 
-    # @param env [Hash] Rack's
-    def initialize(env)
-      @env = env
-      @config = TaskerTelemetry.config
+    # @param config [Configuration]
+    def initialize(config)
+      @config = config
     end
 
     # @api private
+    # @param env [Hash] Rack's. It holds credentials, so it is kept in no object: an error might show that.
     # @return [Array] Rack's response
-    def call
+    def call(env)
       started = Clock.now
-      return refuse(405, "GET or HEAD, please", "allow" => METHODS.join(", ")) unless METHODS.include?(verb)
-
-      self.class.warn_if_open(@config)
-      refusal = Protection.new(@config.endpoint).refusal(@env)
-      return refuse(refusal.status, refusal.reason, refusal.headers) if refusal
-      return refuse(503, "metrics are switched off (config.metrics.enabled)") unless @config.metrics.enabled
-
-      answer(started)
+      status, headers, body = answer(env, started)
+      [status, headers, env["REQUEST_METHOD"] == "HEAD" ? [] : body]
     end
 
     private
 
-    def verb
-      @env["REQUEST_METHOD"]
+    def answer(env, started)
+      return refuse(405, "GET or HEAD, please", "allow" => METHODS.join(", ")) unless
+        METHODS.include?(env["REQUEST_METHOD"])
+
+      self.class.warn_if_open(@config)
+      refusal = Protection.new(@config.endpoint).refusal(env)
+      return refuse(refusal.status, refusal.reason, refusal.headers) if refusal
+      return refuse(503, "metrics are switched off (config.metrics.enabled)") unless @config.metrics.enabled
+
+      page(env, started)
     end
 
-    def answer(started)
-      format = Negotiation.format(@env["HTTP_ACCEPT"])
-      gzip = Negotiation.gzip?(@env["HTTP_ACCEPT_ENCODING"])
-      body = verb == "HEAD" ? [] : Body.new(MetricsBackend.instance.page(format), started, gzip: gzip)
-      [200, headers(format, gzip), body]
+    def page(env, started)
+      format = Negotiation.format(env["HTTP_ACCEPT"])
+      gzip = Negotiation.gzip?(env["HTTP_ACCEPT_ENCODING"])
+      page = MetricsBackend.instance.page(format) unless env["REQUEST_METHOD"] == "HEAD"
+      [200, headers(format, gzip), page && Body.new(page, started, gzip: gzip)]
     rescue StandardError => e
       Log.limited(:endpoint, :error) { "the page could not be rendered: #{Failure.describe(e)}" }
       refuse(503, "the page could not be rendered; the log has the reason")
@@ -73,15 +75,16 @@ module TaskerTelemetry
         "content-type" => Native.formats.fetch(format),
         "cache-control" => "no-store",
         "vary" => "accept, accept-encoding",
-        # Keeps Rack::ETag of Rack 2, part of every Rails application, from collecting the whole page to digest it.
-        "last-modified" => Time.now.httpdate,
+        # Keeps Rack::ETag of Rack 2, part of every Rails application, from collecting the whole page to digest it. No
+        # two pages have the same, so that no condition of a client's ever makes a 304 of one.
+        "etag" => %(W/"#{SecureRandom.hex(8)}"),
         **(gzip ? { "content-encoding" => "gzip" } : {})
       }
     end
 
     def refuse(status, reason, headers = {})
-      body = verb == "HEAD" ? [] : ["#{reason}\n"]
-      [status, { "content-type" => "text/plain; charset=utf-8", "cache-control" => "no-store", **headers }, body]
+      headers = { "content-type" => "text/plain; charset=utf-8", "cache-control" => "no-store", **headers }
+      [status, headers, ["#{reason}\n"]]
     end
   end
 end

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 require "json"
+require "rack/conditional_get"
+require "rack/etag"
 require "rack/lint"
 require "rack/mock"
 require "stringio"
@@ -43,6 +45,38 @@ RSpec.describe TaskerTelemetry::Endpoint do
       response = get("HTTP_ACCEPT" => "application/json")
       expect(response["content-type"]).to start_with("application/json")
       expect(JSON.parse(response.body)).not_to be_empty
+    end
+
+    ["\xff", "application/json;q=\xff", "*/*, \xff", "text/\xff;version=\xff"].each do |header|
+      it "is a page for a client whose headers are #{header.inspect}, which is no text" do
+        env = { "REQUEST_METHOD" => "GET", "HTTP_ACCEPT" => header, "HTTP_ACCEPT_ENCODING" => header }
+        status, _, body = described_class.call(env)
+        body.close
+        expect(status).to eq(200)
+      end
+    end
+
+    it "is the page of this moment, whatever the client has had, and is not collected to be digested" do
+      stack = Rack::ConditionalGet.new(Rack::ETag.new(described_class))
+      earlier = Rack::MockResponse.new(*stack.call(Rack::MockRequest.env_for("/metrics")))
+      [{ "HTTP_IF_MODIFIED_SINCE" => (Time.now + 86_400).httpdate }, { "HTTP_IF_NONE_MATCH" => earlier["etag"].to_s },
+       { "HTTP_IF_NONE_MATCH" => "*", "HTTP_IF_MODIFIED_SINCE" => Time.now.httpdate }].each do |conditions|
+        counter.increment(word: "found")
+        status, _, body = stack.call(Rack::MockRequest.env_for("/metrics", conditions))
+        expect([status, body]).to match([200, be_a(described_class::Body)])
+        body.close
+      end
+    end
+
+    it "keeps the credentials out of every object that an error may show" do
+      configure { |config| config.endpoint.token = "hunter2" }
+      shown = []
+      receivers = TracePoint.new(:call) do |call|
+        shown << call.self.inspect if call.self.class.name.to_s.start_with?(described_class.name)
+      end
+      receivers.enable { get("HTTP_AUTHORIZATION" => "Bearer hunter2") }
+      expect(shown.join).to include(described_class.name).and include("[FILTERED]")
+      expect(shown.join).not_to include("hunter2")
     end
 
     it "is for no cache, and says what it depends on" do
@@ -167,7 +201,7 @@ RSpec.describe TaskerTelemetry::Endpoint do
       end
     end
 
-    ["11.1.2.3", "::2", "", "unix", "::ffff:11.1.2.3"].each do |address|
+    ["11.1.2.3", "::2", "", "unix", "::ffff:11.1.2.3", "\xff".b].each do |address|
       it "is 403 for #{address.inspect}" do
         expect(get("REMOTE_ADDR" => address)).to have_attributes(status: 403, body: /config.endpoint.allow/)
       end

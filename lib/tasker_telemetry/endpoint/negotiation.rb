@@ -56,7 +56,8 @@ module TaskerTelemetry
         end
 
         def ranges(header)
-          header.to_s.split(",").filter_map do |item|
+          # As bytes: a server may hand on what is no text.
+          header.to_s.b.split(",").filter_map do |item|
             type, version, quality = parse(item)
             Range.new(type, version, quality) unless type.empty?
           end

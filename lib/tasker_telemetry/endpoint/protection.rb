@@ -35,9 +35,9 @@ module TaskerTelemetry
       # An address that cannot be read (a Unix socket has none) is in no network.
       def allowed?(address)
         # native: on a dual-stack socket an IPv4 client shows as ::ffff:10.0.0.1.
-        address = IPAddr.new(address.to_s).native
+        address = IPAddr.new(address.to_s.b).native
         @settings.allow.any? { |network| network.family == address.family && network.include?(address) }
-      rescue IPAddr::Error
+      rescue ArgumentError
         false
       end
 
@@ -70,7 +70,7 @@ module TaskerTelemetry
       end
 
       def credentials(authorization, scheme)
-        given, _, rest = authorization.to_s.partition(" ")
+        given, _, rest = authorization.to_s.b.partition(" ")
         rest.strip if given.casecmp?(scheme)
       end
 
