@@ -67,10 +67,12 @@ module TaskerTelemetry
     end
 
     # Readers see the old file or the new one. The name is one that no other process chooses, in the same directory,
-    # for only within one file system can a file be renamed.
+    # for only within one file system can a file be renamed. What was counted is not for everyone on the machine: who
+    # shall read the file is told by the mode of the one that it replaces.
     def replace(file)
       fresh = "#{file}.#{Process.pid}.#{rand(2**32).to_s(36)}.tmp"
-      File.open(fresh, File::WRONLY | File::CREAT | File::EXCL) do |io|
+      File.open(fresh, File::WRONLY | File::CREAT | File::EXCL, 0o600) do |io|
+        io.chmod(File.stat(file).mode & 0o777) if File.exist?(file)
         yield io
         io.fsync
       end

@@ -52,6 +52,15 @@ RSpec.describe TaskerTelemetry::Report do
       expect(Dir.children(directory)).to contain_exactly("Rakefile", "arena", "page.prom")
     end
 
+    it "writes a file that only its owner reads, unless the one before was for others too" do
+      page = "#{directory}/page.prom"
+      rake("tasker_telemetry:export_now", env: { "OUTPUT" => page })
+      expect(File.stat(page).mode & 0o777).to eq(0o600)
+      File.chmod(0o644, page)
+      rake("tasker_telemetry:export_now", env: { "OUTPUT" => page })
+      expect(File.stat(page).mode & 0o777).to eq(0o644)
+    end
+
     it "fails, and says why, when there is no such format or the file cannot be written" do
       outcome = rake("tasker_telemetry:export_now[xml]")
       expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
