@@ -27,6 +27,7 @@ module TaskerTelemetry
     #   the first sample (arena, service name, environment, prefix)
     # @return [Configuration] frozen
     def configure
+      meet_rails
       @configuring.synchronize do
         draft = (@config || Configuration.new).dup
         yield draft if block_given?
@@ -141,7 +142,14 @@ module TaskerTelemetry
       Log.limited([metric, reason]) { message }
       nil
     end
+
+    private
+
+    # Rails may have been loaded after the gem.
+    def meet_rails
+      require "tasker_telemetry/railtie" if defined?(::Rails::Railtie) && !const_defined?(:Railtie, false)
+    end
   end
 end
 
-require "tasker_telemetry/railtie" if defined?(Rails::Railtie)
+TaskerTelemetry.send(:meet_rails)

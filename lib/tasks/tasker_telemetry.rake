@@ -2,6 +2,9 @@
 
 require "tasker_telemetry/report"
 
+# The Rakefile of an application may ask for them beside the Railtie: each is to run once all the same.
+return if Rake::Task.task_defined?("tasker_telemetry:status")
+
 namespace :tasker_telemetry do
   # Rails' task, where there is one: the application's initializers say which arena to look at.
   prerequisites = Rake::Task.task_defined?(:environment) || defined?(Rails) ? [:environment] : []

@@ -127,15 +127,17 @@ RSpec.describe "A Rails application under Puma with three workers" do
     end
   end
 
-  it "is all there when the gem is first required in an initializer" do
-    Application.open(env: { "LATE" => "1" }) do |application|
-      application.serve(workers: 2)
-      3.times { application.request("GET", "/boom") }
-      application.request("POST", "/work", {}, "good")
-      eventually do
-        page = application.request("GET", "/metrics").body
-        expect(totals(page)).to include(%w[pages boom GET 5xx] => 3)
-        expect(page).to include(%(jobs_total{job="WorkJob",queue="work",outcome="completed"} 1\n))
+  { "LATE" => "first required in an initializer", "EARLY" => "required before Rails" }.each do |variable, moment|
+    it "is all there when the gem is #{moment}" do
+      Application.open(env: { variable => "1" }) do |application|
+        application.serve(workers: 2)
+        3.times { application.request("GET", "/boom") }
+        application.request("POST", "/work", {}, "good")
+        eventually do
+          page = application.request("GET", "/metrics").body
+          expect(totals(page)).to include(%w[pages boom GET 5xx] => 3)
+          expect(page).to include(%(jobs_total{job="WorkJob",queue="work",outcome="completed"} 1\n))
+        end
       end
     end
   end

@@ -126,6 +126,15 @@ RSpec.describe "A Rails application" do
                                                  "endpoint" => { "path" => "/metrics", "protected_by" => [] })
     end
 
+    [{}, { "LATE" => "1" }, { "EARLY" => "1" }].each do |env|
+      it "are there once when the Rakefile asks for them#{", #{env.keys.first}" if env.any?}" do
+        File.write("#{application.directory}/Rakefile", %(require "tasker_telemetry/tasks"\n), mode: "a")
+        outcome = rake("tasker_telemetry:export_now", env: env)
+        expect(outcome).to be_success, outcome.to_s
+        expect(outcome.out.scan(%(\nhits_total{word="found"} 3\n)).size).to eq(1)
+      end
+    end
+
     it "fail with a reason" do
       outcome = rake("tasker_telemetry:export_now[xml]")
       expect(outcome.status.exitstatus).to eq(1)
