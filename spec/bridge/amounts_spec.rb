@@ -81,6 +81,7 @@ RSpec.describe "Amounts" do
     "true" => [true, %i[increment set add observe]],
     "a Hash with braces" => [{ kind: "a" }, %i[increment set add observe]],
     "an object without to_f" => [Object.new, %i[increment set add observe]],
+    "an object without any method" => [BasicObject.new, %i[increment set add observe]],
     "an object whose to_f raises" => [Class.new { def to_f = raise("no") }.new, %i[increment set add observe]]
   }
   calls = {

@@ -210,6 +210,7 @@ RSpec.describe "Labels" do
           expect($ERROR_INFO).to have_attributes(message: "the application's own")
         end
         single.increment(value: to_s_of { raise NotImplementedError })
+        single.increment(value: BasicObject.new)
         single.increment(value: to_s_of { to_s })
         single.increment(value: to_s_of { raise SecurityError })
         single.increment(value: to_s_of { raise unheard_of })
@@ -217,7 +218,7 @@ RSpec.describe "Labels" do
 
       expect(lines).to match([/a value of label value whose to_s raises ArgumentError/])
       expect(lines.join).not_to include("secret")
-      expect(dropped(:invalid_value)).to eq(5)
+      expect(dropped(:invalid_value)).to eq(6)
       expect(values_of(single)).to be_empty
     end
 

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "timeout"
+
 RSpec.describe "Rendering" do
   def series
     60_000
@@ -126,6 +128,31 @@ RSpec.describe "Rendering" do
     end
 
     expect(samples(TaskerTelemetry.export(:prometheus))).to eq(series)
+  end
+
+  it "finishes under an interrupt that the thread has deferred" do
+    page = nil
+    thread = Thread.new do
+      Thread.handle_interrupt(IOError => :never) do
+        Thread.current.raise(IOError, "deferred")
+        page = TaskerTelemetry.export(:prometheus)
+      end
+    end
+    thread.report_on_exception = false
+
+    expect { thread.join(20) }.to raise_error(IOError, "deferred")
+    expect(samples(page)).to eq(series)
+  end
+
+  it "works in a trap handler" do
+    page = nil
+    before = trap("USR2") { page = TaskerTelemetry::Native.export("prometheus") }
+    Process.kill(:USR2, Process.pid)
+    eventually { page }
+
+    expect(samples(page)).to eq(series)
+  ensure
+    trap("USR2", before)
   end
 
   it "is bounded by Timeout" do
