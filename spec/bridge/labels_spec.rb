@@ -83,6 +83,13 @@ RSpec.describe "Labels" do
       expect(values_of(single).flatten).to all have_attributes(bytesize: be <= 16_384)
       expect(TaskerTelemetry.status.dig(:metrics, :cut_label_values)).to eq(2)
     end
+
+    it "that are cut are counted once each, also beside one that Ruby has to convert" do
+      counter.increment(status: "x" * 20_000, plan: 1.5)
+      counter.increment(status: 1.5, plan: "\xFF".b * 20_000)
+
+      expect(TaskerTelemetry.status.dig(:metrics, :cut_label_values)).to eq(2)
+    end
   end
 
   describe "names" do

@@ -76,27 +76,30 @@ impl Labels {
         keywords: Option<RHash>,
         body: impl FnOnce(&LabelKey) -> T,
     ) -> Result<Result<T, Refusal>, Jump> {
-        let mut key = LabelKey::reusing(BUFFER.0.take());
-        if !self.fill(keywords, &mut key) {
-            BUFFER.give_back(key);
+        let mut packing = Packing::begin();
+        if !self.fill(keywords, &mut packing) {
+            packing.end();
             // Conversion may come back here through a `to_s`, so it does not hold the buffer.
             let values = match self.convert(ruby, keywords)? {
                 Ok(values) => values,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            key = LabelKey::reusing(BUFFER.0.take());
+            packing = Packing::begin();
             for value in values {
-                push(&mut key, &value);
+                packing.push(&value);
             }
         }
-        let result = body(&key);
-        BUFFER.give_back(key);
+        for _ in 0..packing.cut {
+            registry().cut_label();
+        }
+        let result = body(&packing.key);
+        packing.end();
         Ok(Ok(result))
     }
 
     /// Packs what needs no Ruby code; `false` when there is more to it.
     #[inline(always)]
-    fn fill(&self, keywords: Option<RHash>, key: &mut LabelKey) -> bool {
+    fn fill(&self, keywords: Option<RHash>, packing: &mut Packing) -> bool {
         let Some(keywords) = keywords else {
             return self.0.is_empty();
         };
@@ -105,7 +108,7 @@ impl Labels {
             // SAFETY: the GVL is held. Looking up a Symbol compares by identity: it runs no Ruby code.
             let value = unsafe { rb_sys::rb_hash_lookup2(keywords, label.symbol, Qundef as VALUE) };
             // SAFETY: the value is in a Hash that the running method was called with.
-            if value == Qundef as VALUE || !unsafe { push_native(key, value) } {
+            if value == Qundef as VALUE || !unsafe { push_native(packing, value) } {
                 return false;
             }
         }
@@ -141,31 +144,45 @@ impl Labels {
     }
 }
 
+/// A key in the making.
+struct Packing {
+    key: LabelKey,
+    /// Values that were too long.
+    cut: u32,
+}
+
 /// The allocation that keys are packed into. A call takes it and gives it back, so a nested call finds none and makes
 /// its own.
 struct Buffer(Cell<Vec<u8>>);
-
-/// More than this is not kept.
-const KEPT_BYTES: usize = 64 * 1024;
-
-impl Buffer {
-    #[inline]
-    fn give_back(&self, key: LabelKey) {
-        let buffer = key.into_buffer();
-        if buffer.capacity() <= KEPT_BYTES {
-            self.0.set(buffer);
-        }
-    }
-}
 
 // SAFETY: it is used with the GVL only; the extension does not declare itself safe for Ractors, so there is one GVL.
 unsafe impl Sync for Buffer {}
 
 static BUFFER: Buffer = Buffer(Cell::new(Vec::new()));
 
-fn push(key: &mut LabelKey, value: &str) {
-    if key.push(value) {
-        registry().cut_label();
+/// A larger allocation is not kept.
+const KEPT_BYTES: usize = 64 * 1024;
+
+impl Packing {
+    #[inline]
+    fn begin() -> Self {
+        Self {
+            key: LabelKey::reusing(BUFFER.0.take()),
+            cut: 0,
+        }
+    }
+
+    #[inline]
+    fn end(self) {
+        let buffer = self.key.into_buffer();
+        if buffer.capacity() <= KEPT_BYTES {
+            BUFFER.0.set(buffer);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, value: &str) {
+        self.cut += u32::from(self.key.push(value));
     }
 }
 
@@ -174,10 +191,10 @@ fn push(key: &mut LabelKey, value: &str) {
 /// # Safety
 /// The GVL is held, and `value` is alive.
 #[inline]
-unsafe fn push_native(key: &mut LabelKey, value: VALUE) -> bool {
+unsafe fn push_native(packing: &mut Packing, value: VALUE) -> bool {
     if FIXNUM_P(value) {
         // SAFETY: it is a fixnum.
-        push(key, itoa::Buffer::new().format(unsafe { FIX2LONG(value) }));
+        packing.push(itoa::Buffer::new().format(unsafe { FIX2LONG(value) }));
         return true;
     }
     // SAFETY: it is alive, so its type can be asked; a Symbol's name lives as long as the Symbol.
@@ -193,7 +210,7 @@ unsafe fn push_native(key: &mut LabelKey, value: VALUE) -> bool {
                 _ if value == Qfalse as VALUE => "false",
                 _ => return false,
             };
-            push(key, name);
+            packing.push(name);
             return true;
         }
     };
@@ -202,12 +219,8 @@ unsafe fn push_native(key: &mut LabelKey, value: VALUE) -> bool {
         return false;
     };
     match std::str::from_utf8(bytes) {
-        Ok(value) => push(key, value),
-        Err(_) => {
-            if key.push_bytes(bytes) {
-                registry().cut_label();
-            }
-        }
+        Ok(value) => packing.push(value),
+        Err(_) => packing.cut += u32::from(packing.key.push_bytes(bytes)),
     }
     true
 }
