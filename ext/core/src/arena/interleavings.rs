@@ -1,5 +1,5 @@
-//! Registration, removal and expiry under every interleaving of three processes with up to two interruptions, and many
-//! with more.
+//! Registration, removal and expiry under interleavings of three processes: every one with a single interruption, a grid
+//! of those with two, and hundreds with more.
 //!
 //! The real code runs, on one thread for each process. At every look at or change of a record's word the thread asks
 //! whether it may go on ([`step`]); a plan says after which steps another one goes on instead. So a plan that fails
@@ -67,9 +67,10 @@ impl Game {
     }
 
     fn play(self: &Arc<Self>, player: usize, part: &Part) {
+        // Before anything that can fail: the others wait for a player that does not leave.
+        let _leave = Leave(self, player);
         self.wait(self.state.lock().unwrap(), player);
         TURN.set(Some((player, Arc::clone(self))));
-        let _leave = Leave(self, player);
         part(&self.table.processes[player]);
     }
 }
@@ -341,6 +342,8 @@ impl Process {
 
 /// Plays once; answers the number of steps.
 fn play(before: &Part, parts: &[&Part], plan: &[Interruption]) -> usize {
+    // Found outside of the game, since each step of one looks at them.
+    std::sync::LazyLock::force(&KEYS);
     let table = Table::new(parts.len());
     // The last process of the table is the one of before.
     before(&table.processes[parts.len()]);
@@ -385,7 +388,7 @@ fn random() -> impl FnMut(usize) -> usize {
     }
 }
 
-/// Plays every plan of up to two interruptions, and some hundreds of up to eight.
+/// Plays every plan of one interruption, a grid of those of two, and some hundreds of up to eight.
 fn explore(before: &Part, parts: &[&Part]) {
     let most = play(before, parts, &[]) + 20;
     for player in 0..parts.len() {
