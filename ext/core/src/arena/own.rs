@@ -196,12 +196,7 @@ fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
 
     let namespace = sys::pid_namespace();
     for slot in process::living(&arena.map, Some(records.member)) {
-        let pid = slot.pid().load(Ordering::Relaxed) as u32;
-        let owner = Owner {
-            incarnation: slot.incarnation().load(Ordering::SeqCst),
-            slot: slot.index,
-            pid,
-        };
+        let owner = Owner::of(&slot);
         let mut defaults = Vec::new();
         if let Some(preset) =
             Node::at(records.map, slot.preset().load(Ordering::Relaxed) as u32).filter(|node| node.offset != 0)
@@ -218,7 +213,7 @@ fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
         let seconds = |float: f64| Value::Counter(Count { int: 0, float });
         // Another namespace's pids mean other processes here.
         let same_namespace = slot.namespace().load(Ordering::Relaxed) == namespace;
-        let stat = Some(pid).filter(|_| same_namespace).and_then(Stat::read);
+        let stat = Some(owner.pid).filter(|_| same_namespace).and_then(Stat::read);
         if let Some(stat) = stat.filter(|stat| stat.started == slot.started().load(Ordering::Relaxed)) {
             families[0]
                 .1

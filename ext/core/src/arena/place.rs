@@ -384,7 +384,7 @@ fn create(path: &Path, application: u64) -> io::Result<Option<(Mapping, Inode)>>
         let inode = inode_of(&file.metadata()?);
         let map = build(file, application)?;
         fail::point("open:created");
-        match sys::link(&draft, path) {
+        match fs::hard_link(&draft, path) {
             Ok(()) => Ok(Some((map, inode))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(error),
@@ -416,7 +416,7 @@ fn set_aside(path: &Path, inode: Inode) -> io::Result<Option<Aside>> {
     if inode_at(&aside) == Some(inode) {
         return Ok(Some(Aside::Moved(aside)));
     }
-    if sys::link(&aside, path).is_ok() {
+    if fs::hard_link(&aside, path).is_ok() {
         let _ = fs::remove_file(&aside);
         return Ok(None);
     }

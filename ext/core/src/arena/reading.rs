@@ -2,7 +2,8 @@
 
 use super::cells;
 use super::instrument::Metric;
-use super::node::{Identity, Node, RecordKind};
+use super::node::{Node, RecordKind};
+use super::recording::series_key;
 use super::records::{Held, Records};
 use super::registry::{Quiescent, Registry};
 use super::rejection::DROPPED_CELLS;
@@ -15,14 +16,6 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 impl Registry {
-    fn identity_key(&self, metric: &Metric, owner: Option<Owner>, key: &[u8]) -> Vec<u8> {
-        let mut key = key.to_vec();
-        if let (true, Some(owner)) = (metric.descriptor().kind.per_process_cell(), owner) {
-            owner.append_to(&mut key);
-        }
-        key
-    }
-
     pub(super) fn value(&self, metric: &Metric, key: &[u8]) -> Option<Value> {
         let _slow = self.slow.lock();
         let arena = self.ready()?;
@@ -44,20 +37,10 @@ impl Registry {
     /// Whose series of a metric of `kind` make up a value as seen from this process.
     fn owners(&self, arena: &Arc<Arena>, kind: &Kind) -> Vec<Option<Owner>> {
         match kind {
-            Kind::Gauge(Aggregation::PerProcess) => vec![arena.member().map(|member| Owner {
-                incarnation: member.incarnation,
-                slot: member.slot,
-                pid: std::process::id(),
-            })],
+            Kind::Gauge(Aggregation::PerProcess) => vec![arena.member().map(Owner::this)],
             Kind::Gauge(Aggregation::Sum | Aggregation::Min | Aggregation::Max) => {
                 process::living(&arena.map, arena.member())
-                    .map(|slot| {
-                        Some(Owner {
-                            incarnation: slot.incarnation().load(Ordering::SeqCst),
-                            slot: slot.index,
-                            pid: slot.pid().load(Ordering::Relaxed) as u32,
-                        })
-                    })
+                    .map(|slot| Some(Owner::of(&slot)))
                     .collect()
             }
             _ => vec![None],
@@ -72,16 +55,8 @@ impl Registry {
         key: &[u8],
         owner: Option<Owner>,
     ) -> Option<Node<'a>> {
-        let offset = self.metric_record(arena, records, metric).ok()?;
-        let preset = self.preset(records, arena.inode).ok()?;
-        let key = self.identity_key(metric, owner, key);
-        let identity = Identity {
-            kind: RecordKind::Series,
-            metric: offset,
-            preset,
-            source: 0,
-            key: &key,
-        };
+        let key = series_key(metric, key, owner);
+        let identity = self.series_identity(arena, records, metric, &key).ok()?;
         Node::at(records.map, records.find(&identity)?.offset)
     }
 

@@ -81,28 +81,11 @@ impl Registry {
         }
         let records = arena.records().ok_or(Refused::Damaged)?;
         self.let_go_if_due(arena);
-        let offset = self.metric_record(arena, &records, metric)?;
-        let preset = self.preset(&records, arena.inode)?;
-        let mut key = series.key.to_vec();
-        if descriptor.kind.per_process_cell() {
-            let member = records.member;
-            Owner {
-                incarnation: member.incarnation,
-                slot: member.slot,
-                pid: std::process::id(),
-            }
-            .append_to(&mut key);
-        }
-        let identity = Identity {
-            kind: RecordKind::Series,
-            metric: offset,
-            preset,
-            source: 0,
-            key: &key,
-        };
+        let key = series_key(metric, &series.key, Some(Owner::this(records.member)));
+        let identity = self.series_identity(arena, &records, metric, &key)?;
         let cells = vec![0; cells::count_for(descriptor)];
         let most = u64::from(self.settings.read().max_series);
-        let node = Node::at(&arena.map, offset).ok_or(Refused::Damaged)?;
+        let node = Node::at(&arena.map, identity.metric).ok_or(Refused::Damaged)?;
         let count = node.cells().get(MetricCells::SERIES).ok_or(Refused::Damaged)?;
         let quota = (!metric.is_overflow(series)).then_some((count, most));
         let obtained = match records.obtain(&identity, &cells, quota) {
@@ -125,6 +108,23 @@ impl Registry {
                 .insert_unique(series.hash, Arc::clone(series), |series| series.hash);
         }
         Ok(())
+    }
+
+    /// What identifies the series of `metric` and this process's default labels that has `key` (see [`series_key`]).
+    pub(super) fn series_identity<'k>(
+        &self,
+        arena: &Arc<Arena>,
+        records: &Records<'_>,
+        metric: &Metric,
+        key: &'k [u8],
+    ) -> Result<Identity<'k>, Refused> {
+        Ok(Identity {
+            kind: RecordKind::Series,
+            metric: self.metric_record(arena, records, metric)?,
+            preset: self.preset(records, arena.inode)?,
+            source: 0,
+            key,
+        })
     }
 
     /// The record of `metric` in `arena`.
@@ -211,4 +211,13 @@ impl Registry {
         }
         self.released.store(arena.release(removals), Ordering::Relaxed);
     }
+}
+
+/// Key of the record of a series with these `labels`: where each process has a cell of its own, that of `owner`.
+pub(super) fn series_key(metric: &Metric, labels: &[u8], owner: Option<Owner>) -> Vec<u8> {
+    let mut key = labels.to_vec();
+    if let (true, Some(owner)) = (metric.descriptor().kind.per_process_cell(), owner) {
+        owner.append_to(&mut key);
+    }
+    key
 }

@@ -1,6 +1,7 @@
 //! Metrics, help texts and default labels as keys of records.
 
 use super::node::{Identity, Node, Offset, RecordKind};
+use super::process::{Member, Slot};
 use super::records::{MetricCells, Records, Refused};
 use crate::metric::{Aggregation, Buckets, Descriptor, Kind, LabelKey, LabelValues};
 use std::sync::atomic::Ordering;
@@ -160,6 +161,24 @@ pub(super) struct Owner {
 
 impl Owner {
     pub const SIZE: usize = 16;
+
+    /// The process that has `slot`.
+    pub fn of(slot: &Slot<'_>) -> Self {
+        Self {
+            incarnation: slot.incarnation().load(Ordering::SeqCst),
+            slot: slot.index,
+            pid: slot.pid().load(Ordering::Relaxed) as u32,
+        }
+    }
+
+    /// This process, which is `member`.
+    pub fn this(member: Member) -> Self {
+        Self {
+            incarnation: member.incarnation,
+            slot: member.slot,
+            pid: std::process::id(),
+        }
+    }
 
     pub fn append_to(&self, key: &mut Vec<u8>) {
         key.extend_from_slice(&self.incarnation.to_le_bytes());

@@ -3,10 +3,10 @@
 use super::notice::Notice;
 use super::registry::{Quiescent, Registry};
 use super::rejection::{Reason, CUT_LABELS};
+use super::schema::Owner;
 use super::{own, process};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// State of metrics on this machine.
@@ -98,11 +98,11 @@ impl Registry {
                     bytes: arena.map.length(),
                     processes: process::living(&arena.map, Some(records.member))
                         .map(|slot| {
-                            let pid = slot.pid().load(Ordering::Relaxed);
+                            let owner = Owner::of(&slot);
                             ProcessStatus {
-                                process: format!("{pid}-{}", slot.index),
-                                pid,
-                                this: slot.incarnation().load(Ordering::SeqCst) == records.member.incarnation,
+                                process: owner.label(),
+                                pid: u64::from(owner.pid),
+                                this: owner.incarnation == records.member.incarnation,
                             }
                         })
                         .collect(),

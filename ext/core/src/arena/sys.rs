@@ -132,11 +132,6 @@ pub(super) fn locked_by_other(file: &File, first: u64, count: u64) -> bool {
     result == -1 || range.l_type != libc::F_UNLCK as libc::c_short
 }
 
-/// Links `source` under the name `target`; fails with `AlreadyExists` when there is one.
-pub(super) fn link(source: &Path, target: &Path) -> io::Result<()> {
-    std::fs::hard_link(source, target)
-}
-
 /// Whether the file system of `path` lives on another machine, where shared memory cannot work.
 #[cfg(target_os = "linux")]
 pub(super) fn is_network_filesystem(path: &Path) -> bool {
