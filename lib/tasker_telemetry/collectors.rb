@@ -82,11 +82,14 @@ module TaskerTelemetry
         @thread.name = "tasker_telemetry collect"
       end
 
-      # Returns when the queue is done, or the block at work has used up its time or everyone's.
+      # Returns when the queue is done, or the block at work has used up its time or everyone's. Whichever way this
+      # ends, also when the scrape's thread is killed, nobody takes from the queue twice.
       def wait(deadline)
         until @thread.join([[deadline, block_deadline].min - Clock.now, 0].max)
-          return give_up if Clock.now >= [deadline, block_deadline].min
+          return overrun if Clock.now >= [deadline, block_deadline].min
         end
+      ensure
+        @lock.synchronize { @given_up = true }
       end
 
       private
@@ -112,7 +115,7 @@ module TaskerTelemetry
       end
 
       # From here on the thread takes nothing more: the queue belongs to the next worker.
-      def give_up
+      def overrun
         @lock.synchronize do
           @given_up = true
           @current.overrun! if @current&.running?
