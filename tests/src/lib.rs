@@ -15,5 +15,5 @@ pub use ledger::Ledger;
 pub use protocol::{Command, Number, Reply, Series, Target};
 pub use random::Random;
 pub use stage::Stage;
-pub use until::{until, DEADLINE};
+pub use until::{until, while_it_moves, DEADLINE};
 pub use worker::{one_arena, usual, Worker};

@@ -13,6 +13,8 @@ pub struct Worker {
     /// Whether its pid may belong to another process by now.
     gone: bool,
     stream: Option<BufReader<UnixStream>>,
+    /// What has arrived of an answer that was not waited for to its end.
+    begun: Vec<u8>,
 }
 
 impl Worker {
@@ -21,6 +23,7 @@ impl Worker {
             pid,
             gone: false,
             stream: Some(BufReader::new(stream)),
+            begun: Vec::new(),
         }
     }
 
@@ -56,15 +59,18 @@ impl Worker {
     /// Why there is none.
     pub fn reply_within(&mut self, deadline: std::time::Duration) -> Result<Reply, String> {
         let pid = self.pid;
-        let stream = self.stream();
+        let stream = self.stream.as_mut().expect("a worker has a stream");
         stream
             .get_ref()
             .set_read_timeout(Some(deadline))
             .map_err(|error| error.to_string())?;
-        let mut line = String::new();
-        match stream.read_line(&mut line) {
-            Ok(0) => Err(format!("worker {pid} is gone")),
-            Ok(_) => serde_json::from_str(&line).map_err(|error| format!("{error}: {line:.500}")),
+        match stream.read_until(b'\n', &mut self.begun) {
+            Ok(_) if !self.begun.ends_with(b"\n") => Err(format!("worker {pid} is gone")),
+            Ok(_) => {
+                let line = std::mem::take(&mut self.begun);
+                serde_json::from_slice(&line)
+                    .map_err(|error| format!("{error}: {:.500}", String::from_utf8_lossy(&line)))
+            }
             Err(error) => Err(format!("worker {pid}: {error}")),
         }
     }
@@ -197,6 +203,20 @@ impl Worker {
         match self.call(Command::Status) {
             Reply::Text(status) => serde_json::from_str(&status).unwrap(),
             other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+
+    /// The label by which its own series are told from those of other processes.
+    ///
+    /// # Panics
+    /// When it does not find itself among the processes, or more than once.
+    pub fn process(&mut self) -> String {
+        let status = self.status();
+        let processes = status["arena"]["processes"].as_array().unwrap();
+        let mut own = processes.iter().filter(|process| process["this"] == true);
+        match (own.next(), own.next()) {
+            (Some(own), None) => own["process"].as_str().unwrap().to_owned(),
+            _ => panic!("one of these is worker {}: {processes:?}", self.pid),
         }
     }
 
