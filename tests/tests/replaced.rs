@@ -3,12 +3,29 @@
 use std::fs;
 use std::path::Path;
 use tasker_telemetry_tests::protocol::{bound, labels, Burst};
-use tasker_telemetry_tests::{one_arena, until, Command, Number, Random, Reply, Stage, Worker};
+use tasker_telemetry_tests::{one_arena, until, usual, Command, Number, Random, Reply, Stage, Worker};
 
 fn counting(stage: &Stage, path: &Path) -> Worker {
+    counting_with(stage, usual(path))
+}
+
+/// A counting process with a cap.
+fn capped(stage: &Stage, max_series: u32) -> Worker {
+    let settings = Command::Open {
+        arena: Some(stage.arena()),
+        service: "shop".to_owned(),
+        max_series,
+        idle_expiry: None,
+        parallel: false,
+        default_labels: Vec::new(),
+    };
+    counting_with(stage, settings)
+}
+
+fn counting_with(stage: &Stage, settings: Command) -> Worker {
     let mut worker = stage.worker();
     worker
-        .open(path)
+        .done(settings)
         .declare("orders_total", "counter", &["status"])
         .declare("latency_seconds", "histogram", &["status"])
         .declare("depth", "last", &[])
@@ -247,6 +264,26 @@ fn nothing_can_be_made_in_its_place() {
         assert_eq!(worker.total("orders_total"), 6);
     }
     one_arena(&mut workers);
+}
+
+#[test]
+fn at_the_cap() {
+    // What is folded in takes its place under the cap: otherwise each replacement would let in as much again.
+    let stage = Stage::new();
+    let mut workers = [capped(&stage, 3), capped(&stage, 3)];
+    for round in 0..4 {
+        for (index, worker) in workers.iter_mut().enumerate() {
+            for set in 0..4 {
+                worker.increment(labels("orders_total", &[&format!("{round} {index} {set}")]), 1);
+            }
+        }
+        for worker in &mut workers {
+            let series = worker.series("orders_total");
+            let total: u64 = series.iter().map(|series| series.value.count()).sum();
+            assert_eq!((series.len(), total), (3 + 1, 8 * (round + 1)), "{series:?}");
+        }
+        fs::remove_file(stage.arena()).unwrap();
+    }
 }
 
 #[test]

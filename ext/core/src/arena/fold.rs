@@ -9,18 +9,35 @@
 //! its own holds what was last seen there, so that each change is carried over once, whoever comes first. A process
 //! carries its own gauges over by itself.
 
-use super::cells;
+use super::instrument::overflow_key;
 use super::layout::Header;
 use super::node::{Identity, Node, Offset, RecordKind};
-use super::process;
-use super::records::{Records, Refused};
+use super::records::{Held, MetricCells, Records, Refused};
 use super::rejection::DROPPED_CELLS;
-use super::schema;
 use super::shared::Arena;
-use crate::metric::{Descriptor, Kind};
+use super::{cells, process, schema};
+use crate::metric::{Descriptor, Kind, LabelKey};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+
+/// A metric of an old arena, as the new one has it.
+struct Target {
+    descriptor: Descriptor,
+    record: Offset,
+    overflow: LabelKey,
+}
+
+impl Target {
+    /// Registers a series under the identity that it has for those who count into it. It takes its place under the cap,
+    /// which keeps it out as little as it keeps out any series that is there already.
+    fn obtain(&self, into: &Records<'_>, own: &Identity<'_>, cells: &[u64]) -> Result<Held, Refused> {
+        let metric = Node::at(into.map, self.record).ok_or(Refused::Damaged)?;
+        let count = metric.cells().get(MetricCells::SERIES).ok_or(Refused::Damaged)?;
+        let quota = (own.key != self.overflow.as_bytes()).then_some((count, u64::MAX));
+        into.obtain(own, cells, quota).map(|(held, _)| held)
+    }
+}
 
 /// An arena that this process counted into before.
 pub(super) struct Old {
@@ -49,7 +66,7 @@ impl Old {
             header.dropped(index).load(Ordering::Relaxed)
         })?;
 
-        let mut metrics: HashMap<Offset, (Descriptor, Offset)> = HashMap::new();
+        let mut metrics: HashMap<Offset, Target> = HashMap::new();
         let mut presets: HashMap<Offset, Offset> = HashMap::from([(0, 0)]);
         let mut sources: HashMap<Offset, Option<Offset>> = HashMap::from([(0, Some(source))]);
         for node in from.all() {
@@ -62,8 +79,11 @@ impl Old {
                 let Some(decoded) = Node::at(&arena.map, metric).and_then(|node| schema::decode(&node)) else {
                     continue;
                 };
-                let offset = schema::obtain(&into, &decoded, &decoded.name)?;
-                vacant.insert((decoded, offset));
+                vacant.insert(Target {
+                    record: schema::obtain(&into, &decoded, &decoded.name)?,
+                    overflow: overflow_key(&decoded),
+                    descriptor: decoded,
+                });
             }
             if let std::collections::hash_map::Entry::Vacant(vacant) = presets.entry(preset) {
                 let Some(old) = Node::at(&arena.map, preset) else {
@@ -91,35 +111,41 @@ impl Old {
                     Some(fold_source(&into, &epoch, dropped)?)
                 });
             }
-            let (Some((descriptor, metric)), Some(preset), Some(Some(source))) =
+            let (Some(target), Some(preset), Some(Some(source))) =
                 (metrics.get(&metric), presets.get(&preset), sources.get(&source))
             else {
                 continue;
             };
             let key = node.key();
             let values: Vec<u64> = node.cells().iter().map(|cell| cell.load(Ordering::SeqCst)).collect();
-            if node.word() != word || descriptor.kind.per_process_cell() {
+            if node.word() != word || target.descriptor.kind.per_process_cell() {
                 continue;
             }
             let own = Identity {
                 kind: RecordKind::Series,
-                metric: *metric,
+                metric: target.record,
                 preset: *preset,
                 source: 0,
                 key: &key,
             };
-            match descriptor.kind {
-                Kind::Gauge(_) => fold_gauge(&into, &own, *source, &values)?,
-                kind => fold_total(&into, &kind, &own, *source, &values)?,
+            match target.descriptor.kind {
+                Kind::Gauge(_) => fold_gauge(&into, target, &own, *source, &values)?,
+                _ => fold_total(&into, target, &own, *source, &values)?,
             }
         }
         Ok(())
     }
 }
 
-fn fold_gauge(into: &Records<'_>, own: &Identity<'_>, source: Offset, values: &[u64]) -> Result<(), Refused> {
+fn fold_gauge(
+    into: &Records<'_>,
+    target: &Target,
+    own: &Identity<'_>,
+    source: Offset,
+    values: &[u64],
+) -> Result<(), Refused> {
     let bits = values.first().copied().unwrap_or(0);
-    let (held, _) = into.obtain(own, &[bits], None)?;
+    let held = target.obtain(into, own, &[bits])?;
     let (seen, _) = into.obtain(&Identity { source, ..*own }, &[bits], None)?;
     let cell = |offset| Node::at(into.map, offset).and_then(|node| node.cells().first());
     if let (Some(cell), Some(seen)) = (cell(held.offset), cell(seen.offset)) {
@@ -153,17 +179,17 @@ fn fold_source(into: &Records<'_>, epoch: &[u8; 16], dropped: impl Fn(usize) -> 
 
 fn fold_total(
     into: &Records<'_>,
-    kind: &Kind,
+    target: &Target,
     own: &Identity<'_>,
     source: Offset,
     values: &[u64],
 ) -> Result<(), Refused> {
     let zeros = vec![0; values.len()];
-    into.obtain(own, &zeros, None)?;
+    target.obtain(into, own, &zeros)?;
     let (part, _) = into.obtain(&Identity { source, ..*own }, &zeros, None)?;
     let node = Node::at(into.map, part.offset).ok_or(Refused::Damaged)?;
     for (index, (cell, value)) in node.cells().iter().zip(values).enumerate() {
-        raise(kind, index, cell, *value);
+        raise(&target.descriptor.kind, index, cell, *value);
     }
     Ok(())
 }
