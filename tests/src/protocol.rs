@@ -24,7 +24,8 @@ pub fn bound(handle: &str) -> Target {
     Target::Bound(handle.to_owned())
 }
 
-/// Writes as many increments and observations as told, each noted in a ledger when it has returned.
+/// Writes increments and observations by turns until it is told that there are enough, each noted in a ledger when it
+/// has returned.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Burst {
     /// File of the ledger.
@@ -33,10 +34,10 @@ pub struct Burst {
     pub words: usize,
     /// First word of this burst; each thread has two: increments and observations.
     pub row: usize,
+    /// The word of the ledger that ends it when it is set.
+    pub enough: usize,
     /// How many threads write.
     pub threads: usize,
-    /// How many samples each writes, half of them increments.
-    pub samples: u64,
     /// The counter, with one label.
     pub counter: String,
     /// The histogram, with one label.

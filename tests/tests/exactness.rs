@@ -1,11 +1,11 @@
 //! After any mixture of forks, spawns, threads, exits and `kill -9` the total equals the increments that returned.
 
+use std::ops::ControlFlow;
 use tasker_telemetry_tests::protocol::{bound, labels, Burst};
-use tasker_telemetry_tests::{until, Command, Number, Random, Reply, Stage, Worker};
+use tasker_telemetry_tests::{while_it_moves, Command, Number, Random, Reply, Stage, Worker};
 
 const THREADS: usize = 8;
-/// With 24 processes of 8 threads: one million in all.
-const SAMPLES: u64 = 5210;
+const SAMPLES: u64 = 1_000_000;
 
 fn parallel(stage: &Stage) -> Worker {
     let mut worker = stage.worker();
@@ -38,15 +38,16 @@ fn a_million_samples_of_24_processes_half_of_them_killed() {
         workers.push(stage.fork(&mut lazy));
         workers.push(parallel(&stage));
     }
-    let words = workers.len() * THREADS * 2;
+    let enough = workers.len() * THREADS * 2;
+    let words = enough + 1;
     let (ledger, path) = stage.ledger(words);
     for (index, worker) in workers.iter_mut().enumerate() {
         worker.send(&Command::Burst(Burst {
             ledger: path.clone(),
             words,
             row: index * THREADS * 2,
+            enough,
             threads: THREADS,
-            samples: SAMPLES,
             counter: "hits_total".to_owned(),
             histogram: "latency_seconds".to_owned(),
             variants: 20,
@@ -54,27 +55,42 @@ fn a_million_samples_of_24_processes_half_of_them_killed() {
         }));
     }
 
-    // Every second one is killed when it has come to a point that chance has chosen.
+    // Every second one is killed when it has written as much as chance has chosen, of what would be its share of the
+    // million. All write on until the last of them is dead, so each dies in the middle of the burst.
+    let written = |index: usize| ledger.total(index * THREADS * 2, THREADS * 2);
+    let share = SAMPLES / workers.len() as u64;
     let mut doomed: Vec<(usize, u64)> = (0..workers.len())
         .filter(|index| index % 2 == 1)
-        .map(|index| (index, random.below(THREADS as u64 * SAMPLES * 9 / 10)))
+        .map(|index| (index, 1 + random.below(share)))
         .collect();
     let killed = doomed.len() as u64;
-    until("the killed to come to their points", || {
-        doomed.retain(|(index, instant)| {
-            let due = ledger.total(index * THREADS * 2, THREADS * 2) >= *instant;
-            if due {
-                workers[*index].kill();
+    while_it_moves(
+        "the killed to come to their points, and the others to a million",
+        || {
+            doomed.retain(|(index, instant)| {
+                let due = written(*index) >= *instant;
+                if due {
+                    workers[*index].kill();
+                }
+                !due
+            });
+            let all = ledger.total(0, enough);
+            match doomed.len() {
+                0 if all >= SAMPLES => ControlFlow::Break(()),
+                0 => ControlFlow::Continue(all),
+                _ => ControlFlow::Continue(doomed.iter().map(|(index, _)| written(*index)).sum()),
             }
-            !due
-        });
-        doomed.is_empty().then_some(())
-    });
-    for worker in workers.iter_mut().step_by(2) {
-        assert!(matches!(worker.reply(), Reply::Done));
+        },
+    );
+    ledger.set(enough, 1);
+    for (index, worker) in workers.iter_mut().enumerate() {
+        match (index % 2, worker.try_reply()) {
+            (0, Ok(Reply::Done)) | (1, Err(_)) => {}
+            (_, reply) => panic!("process {index} said {reply:?}"),
+        }
     }
 
-    let returned = |word: usize| -> u64 { (word..words).step_by(2).map(|index| ledger.get(index)).sum() };
+    let returned = |word: usize| -> u64 { (word..enough).step_by(2).map(|index| ledger.get(index)).sum() };
     let (increments, observations) = (returned(0) + 1, returned(1) + 1);
     let in_flight = killed * THREADS as u64;
     for mut observer in [parallel(&stage), preloaded] {

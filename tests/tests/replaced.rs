@@ -1,9 +1,10 @@
 //! What happens to the arena's file while processes count into it.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use tasker_telemetry_tests::protocol::{bound, labels, Burst};
-use tasker_telemetry_tests::{one_arena, until, usual, Command, Number, Random, Reply, Stage, Worker};
+use tasker_telemetry_tests::{one_arena, usual, while_it_moves, Command, Number, Random, Reply, Stage, Worker};
 
 fn counting(stage: &Stage, path: &Path) -> Worker {
     counting_with(stage, usual(path))
@@ -288,49 +289,62 @@ fn at_the_cap() {
 
 #[test]
 fn deleted_again_and_again_while_eight_count() {
+    const WORKERS: usize = 8;
+    const DELETIONS: u64 = 12;
     let mut random = Random::seeded();
     let stage = Stage::new();
-    const WORKERS: usize = 8;
-    const SAMPLES: u64 = 24_000;
-    let mut workers: Vec<_> = (0..WORKERS).map(|_| counting(&stage, &stage.arena())).collect();
+    // A metric at its cap looks where the file is at each sample of a label set that has no series.
+    let mut workers: Vec<_> = (0..WORKERS).map(|_| capped(&stage, 200)).collect();
     workers.iter_mut().for_each(work);
-    let mut observer = counting(&stage, &stage.arena());
-    let words = WORKERS * 2;
+    let mut observer = capped(&stage, 200);
+    observer.scrape();
+    let enough = WORKERS * 2;
+    let words = enough + 1;
     let (ledger, path) = stage.ledger(words);
     for (index, worker) in workers.iter_mut().enumerate() {
         worker.send(&Command::Burst(Burst {
             ledger: path.clone(),
             words,
             row: index * 2,
+            enough,
             threads: 1,
-            samples: SAMPLES,
             counter: "orders_total".to_owned(),
             histogram: "latency_seconds".to_owned(),
-            // Ever new label sets, so that each of them looks where the file is.
-            variants: SAMPLES / 20,
+            variants: 5000,
             bound: index % 2 == 1,
         }));
     }
-    let mut deletions = 0;
-    let mut due = random.below(10_000);
-    until("the burst to end", || {
-        let done = ledger.total(0, words);
-        if done >= due && deletions < 20 {
-            due = done + random.below(WORKERS as u64 * SAMPLES / 20);
-            deletions += u64::from(fs::remove_file(stage.arena()).is_ok());
+    let (mut deletions, mut due) = (0, random.below(10_000));
+    while_it_moves("the arena to be deleted often enough", || {
+        let written = ledger.total(0, enough);
+        if written >= due {
+            due = written + random.below(10_000);
+            fs::remove_file(stage.arena()).expect("whoever was scraped last has made a new one");
+            deletions += 1;
             observer.scrape();
         }
-        (done == WORKERS as u64 * SAMPLES).then_some(())
+        match deletions {
+            DELETIONS => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(written),
+        }
     });
+    ledger.set(enough, 1);
     for worker in &mut workers {
         assert!(matches!(worker.reply(), Reply::Done));
     }
     // Each brings along what it knows of.
     workers.iter_mut().for_each(|worker| drop(worker.scrape()));
-    let expected = WORKERS as u64 * (SAMPLES / 2 + 1);
+    let returned = |word: usize| -> u64 { (word..enough).step_by(2).map(|index| ledger.get(index)).sum() };
+    let (orders, observations) = (returned(0) + WORKERS as u64, returned(1) + WORKERS as u64);
     for worker in workers.iter_mut().chain([&mut observer]) {
-        assert_eq!(worker.total("orders_total"), expected, "after {deletions} deletions");
-        assert_eq!(worker.total("latency_seconds"), expected);
+        assert_eq!(worker.total("orders_total"), orders);
+        assert_eq!(worker.total("latency_seconds"), observations);
+        told(worker, "was replaced while in use");
     }
     one_arena(workers.iter_mut().chain([&mut observer]));
+    assert_eq!(
+        observer.status()["arena"]["folded"],
+        DELETIONS,
+        "each of them took an arena away"
+    );
 }

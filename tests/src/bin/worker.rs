@@ -256,7 +256,7 @@ impl Worker {
                     let counters: Vec<_> = keys.iter().map(|key| counter.series(key)).collect();
                     let histograms: Vec<_> = keys.iter().map(|key| histogram.series(key)).collect();
                     let row = burst.row + 2 * thread;
-                    for sample in 0..burst.samples {
+                    for sample in (0..).take_while(|_| ledger.get(burst.enough) == 0) {
                         let variant = (sample / 2 % burst.variants) as usize;
                         match (sample % 2, burst.bound) {
                             (0, true) => counters[variant].increment_int(1),
