@@ -63,6 +63,8 @@ pub struct Churn {
     pub first: u64,
     /// How many label values.
     pub sets: u64,
+    /// Of how many in 64 the series is removed at once.
+    pub removed: u64,
     /// What decides which are removed and which are written to again.
     pub seed: u64,
 }

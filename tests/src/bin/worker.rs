@@ -297,8 +297,8 @@ impl Worker {
             } else {
                 count(set, &|| counter.increment_int(labels.as_bytes(), amount(set)));
             }
-            // Most go at once, some later, and the rest when they have been idle.
-            if dice < 48 {
+            // Some go at once, some later, and the rest when they have been idle.
+            if dice < churn.removed {
                 counter.remove(labels.as_bytes());
             }
             if (dice == 48 || dice == 49) && set >= churn.first + LATER {
