@@ -37,6 +37,15 @@ fn asides(stage: &Stage) -> Vec<PathBuf> {
     asides
 }
 
+/// What went wrong, as `status` shows it for good.
+fn shown(worker: &mut Worker) -> Vec<String> {
+    let status = worker.status();
+    let notices = status["notices"].as_array().unwrap().iter();
+    notices
+        .map(|notice| notice["message"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// Two processes come to the arena; their total is at least that of what they count. Answers it, and the notices.
 fn goes_on(stage: &Stage) -> (u64, Vec<String>) {
     let mut workers = [counting(stage), counting(stage)];
@@ -48,17 +57,24 @@ fn goes_on(stage: &Stage) -> (u64, Vec<String>) {
     assert_eq!(first, second);
     assert!(workers[0].page("openmetrics").ends_with("# EOF\n"));
     let notices = workers[0].notices();
-    assert_eq!(workers[1].notices(), Vec::<String>::new(), "it is told once");
+    assert_eq!(shown(&mut workers[0]), notices);
+    assert_eq!(workers[0].notices(), Vec::<String>::new(), "it is logged once");
+    assert_eq!(workers[1].notices(), Vec::<String>::new(), "one process tells it");
+    assert_eq!(shown(&mut workers[1]), Vec::<String>::new());
     (first, notices)
 }
 
-/// Like [`goes_on`], with a file that cannot be what it was.
-fn starts_anew(stage: &Stage, what: &str) {
-    let (total, notices) = goes_on(stage);
+/// Like [`goes_on`], with a file that cannot be what it was: it is moved aside, and why is told once. Answers that.
+fn starts_anew(stage: &Stage, what: &str) -> String {
+    let (total, mut notices) = goes_on(stage);
     assert_eq!(total, 2, "after {what}");
     assert_eq!(notices.len(), 1, "{notices:?} after {what}");
-    assert!(notices[0].contains("moved to"), "{notices:?}");
-    assert_eq!(asides(stage).len(), 1, "after {what}");
+    let notice = notices.remove(0);
+    let asides = asides(stage);
+    assert_eq!(asides.len(), 1, "after {what}");
+    let place = format!("moved to {}", asides[0].display());
+    assert!(notice.contains(&place), "{notice:?} after {what}");
+    notice
 }
 
 fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
@@ -163,9 +179,8 @@ fn identify(path: &Path, at: usize, value: u64) {
 fn of_another_layout() {
     let stage = deserted();
     identify(&stage.arena(), 8, 0);
-    let (total, notices) = goes_on(&stage);
-    assert_eq!(total, 2);
-    assert!(notices[0].contains("another layout"), "{notices:?}");
+    let notice = starts_anew(&stage, "giving it another layout");
+    assert!(notice.contains("another layout"), "{notice}");
 }
 
 #[test]
@@ -187,7 +202,13 @@ fn in_use_by_another_service() {
     bakery.increment(labels("loaves_total", &[]), 3);
     // Moving each other's file aside would go on for ever; whoever comes later does without.
     let notices = bakery.notices();
-    assert!(notices[0].contains("in use by another service"), "{notices:?}");
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(
+        notices[0].contains("in use by another service") && notices[1].contains("private memory"),
+        "{notices:?}"
+    );
+    assert_eq!(shown(&mut bakery), notices);
+    assert_eq!(asides(&stage), Vec::<PathBuf>::new());
     assert_eq!(bakery.total("loaves_total"), 3);
     assert_eq!(shop.total("orders_total"), 1);
     assert!(shop.status()["arena"]["replaced"].as_array().unwrap().is_empty());
@@ -198,9 +219,8 @@ fn in_use_by_another_service() {
 fn of_another_boot() {
     let stage = deserted();
     identify(&stage.arena(), 40, 1);
-    let (total, notices) = goes_on(&stage);
-    assert_eq!(total, 2);
-    assert!(notices[0].contains("last start"), "{notices:?}");
+    let notice = starts_anew(&stage, "starting the machine anew");
+    assert!(notice.contains("last start"), "{notice}");
 }
 
 #[test]
@@ -368,9 +388,8 @@ fn counts_privately(stage: &Stage, why: &str) {
         notices[0].contains(why) && notices[1].contains("private memory"),
         "{notices:?}"
     );
-    let status = worker.status();
-    assert!(status["arena"]["path"].is_null());
-    assert_eq!(status["notices"].as_array().unwrap().len(), 2);
+    assert_eq!(shown(&mut worker), notices);
+    assert!(worker.status()["arena"]["path"].is_null());
     assert_eq!(asides(stage), Vec::<PathBuf>::new(), "no drafts are left");
 }
 
@@ -398,7 +417,9 @@ fn an_arena_on_a_read_only_file_system() {
     let mut worker = counting(&stage);
     worker.increment(labels("orders_total", &["paid"]), 5);
     assert_eq!(worker.total("orders_total"), 5);
-    assert!(worker.notices()[0].contains("Read-only"));
+    let notices = worker.notices();
+    assert!(notices[0].contains("Read-only"), "{notices:?}");
+    assert_eq!(shown(&mut worker), notices);
 }
 
 #[test]
