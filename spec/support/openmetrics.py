@@ -1,6 +1,6 @@
-"""Parses a page from standard input with the reference parser, and prints its samples as JSON.
+"""Parses pages from standard input with the reference parser, and prints the families of each as a line of JSON.
 
-The argument says which parser: openmetrics or prometheus.
+The argument says which parser: openmetrics or prometheus. A byte 255, which no page has, stands between two pages.
 """
 import json
 import sys
@@ -10,15 +10,16 @@ if sys.argv[1] == "openmetrics":
 else:
     from prometheus_client.parser import text_string_to_metric_families
 
-page = sys.stdin.buffer.read().decode("utf-8")
-families = [
-    {
-        "name": family.name,
-        "type": family.type,
-        "help": family.documentation,
-        "unit": family.unit,
-        "samples": [[sample.name, sample.labels, sample.value] for sample in family.samples],
-    }
-    for family in text_string_to_metric_families(page)
-]
-json.dump(families, sys.stdout)
+for page in sys.stdin.buffer.read().split(b"\xff"):
+    families = [
+        {
+            "name": family.name,
+            "type": family.type,
+            "help": family.documentation,
+            "unit": family.unit,
+            "samples": [[sample.name, sample.labels, sample.value] for sample in family.samples],
+        }
+        for family in text_string_to_metric_families(page.decode("utf-8"))
+    ]
+    json.dump(families, sys.stdout)
+    print()

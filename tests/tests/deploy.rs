@@ -1,6 +1,8 @@
 //! An old and a new release on one arena, in a phased restart.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::process;
 use tasker_telemetry_tests::protocol::labels;
 use tasker_telemetry_tests::{one_arena, until, Command, Reply, Stage, Worker};
 
@@ -108,19 +110,55 @@ fn check_text(page: &str) {
     }
 }
 
-/// Asks `promtool check metrics` whether it can read a page, where it is installed.
+/// What a program answers to `input`.
+fn run(program: &mut process::Command, input: Vec<u8>) -> process::Output {
+    let mut child = program
+        .stdin(process::Stdio::piped())
+        .stdout(process::Stdio::piped())
+        .stderr(process::Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program:?}, which bin/setup installs, cannot be run: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    // Beside reading, because either side may have more to say than a pipe holds. A program that ends early says why.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// Pages for those that read them in production. All of a test are read at once, because a program takes long to start.
+#[derive(Default)]
+struct Pages {
+    prometheus: Vec<String>,
+    openmetrics: Vec<String>,
+}
+
+impl Pages {
+    /// Scrapes every process in every format.
+    fn scrape(&mut self, workers: &mut [Worker]) {
+        for worker in workers {
+            let page = worker.page("prometheus");
+            check_text(&page);
+            self.prometheus.push(page);
+            self.openmetrics.push(worker.page("openmetrics"));
+            let json: serde_json::Value = serde_json::from_str(&worker.page("json")).unwrap();
+            assert!(json.is_object());
+        }
+    }
+
+    /// Has all pages read by the reference parsers, and the last one by `promtool`.
+    fn check(self) {
+        promtool_reads(self.prometheus.last().expect("a page"));
+        parser_reads("prometheus", &self.prometheus);
+        parser_reads("openmetrics", &self.openmetrics);
+    }
+}
+
 fn promtool_reads(page: &str) {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    let started = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = started else { return };
-    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
+    let output = run(
+        process::Command::new("promtool").args(["check", "metrics"]),
+        page.as_bytes().to_vec(),
+    );
     let said = [output.stdout, output.stderr].concat();
     // 3 is what it thinks of names: a gauge is better not called `calls_count`.
     assert!(
@@ -130,15 +168,36 @@ fn promtool_reads(page: &str) {
     );
 }
 
-/// Scrapes every process in every format.
-fn scrape(workers: &mut [Worker]) {
-    for worker in workers {
-        check_text(&worker.page("prometheus"));
-        let page = worker.page("openmetrics");
-        assert!(page.ends_with("\n# EOF\n"), "{page}");
-        let json: serde_json::Value = serde_json::from_str(&worker.page("json")).unwrap();
-        assert!(json.is_object());
+fn parser_reads(format: &str, pages: &[String]) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../spec/support/openmetrics.py");
+    // Debian's Python, which has the parser as a package.
+    let output = run(
+        process::Command::new("/usr/bin/python3").args([script, format]),
+        pages.iter().map(String::as_bytes).collect::<Vec<_>>().join(&0xFF),
+    );
+    let read = String::from_utf8(output.stdout).unwrap();
+    let mut lines = read.lines();
+    for page in pages {
+        // It ends at the first page that it cannot read.
+        let families: Vec<serde_json::Value> = lines
+            .next()
+            .and_then(|line| serde_json::from_str(line).ok())
+            .unwrap_or_else(|| panic!("{}\n{page}", String::from_utf8_lossy(&output.stderr)));
+        let names: HashSet<_> = families.iter().map(|family| family["name"].as_str()).collect();
+        assert_eq!(names.len(), families.len(), "every family is there once:\n{page}");
+        let samples: Vec<_> = families
+            .iter()
+            .flat_map(|family| family["samples"].as_array().unwrap())
+            .collect();
+        let written = page.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(samples.len(), written, "every sample is read:\n{page}");
+        let series: HashSet<_> = samples
+            .iter()
+            .map(|sample| format!("{}{}", sample[0], sample[1]))
+            .collect();
+        assert_eq!(series.len(), samples.len(), "every sample is there once:\n{page}");
     }
+    assert!(output.status.success());
 }
 
 fn total(worker: &mut Worker, name: &str, superseded: bool) -> u64 {
@@ -152,6 +211,7 @@ fn a_phased_restart() {
     let stage = Stage::new();
     let mut old: Vec<Worker> = (0..4).map(|_| old_release(&stage, None)).collect();
     let mut new: Vec<Worker> = Vec::new();
+    let mut pages = Pages::default();
     let (mut of_old, mut of_new) = (0, 0);
     for step in 0..=4 {
         for _ in 0..5 {
@@ -159,8 +219,8 @@ fn a_phased_restart() {
             new.iter_mut().for_each(serve_new);
             of_old += old.len() as u64;
             of_new += new.len() as u64;
-            scrape(&mut old);
-            scrape(&mut new);
+            pages.scrape(&mut old);
+            pages.scrape(&mut new);
         }
         if step < 4 {
             old.remove(0).exit();
@@ -204,7 +264,8 @@ fn a_phased_restart() {
     assert!(page.contains("# HELP jobs_total Jobs that were done\n"), "{page}");
     assert!(page.contains("\norders_total{status=\"paid\",plan=\"pro\"} "), "{page}");
     assert!(!page.contains("\norders_total{status=\"paid\"} "), "{page}");
-    promtool_reads(&page);
+    pages.scrape(&mut new);
+    pages.check();
 }
 
 #[test]
@@ -212,6 +273,7 @@ fn pages_stay_valid_while_both_count() {
     // Both write and declare as fast as they can while others scrape: no page may ever show two schemas of a name.
     let stage = Stage::new();
     let mut scrapers = [old_release(&stage, None), new_release(&stage, None)];
+    let mut pages = Pages::default();
     for round in 0..15 {
         let mut writers = [(old_release(&stage, None), false), (new_release(&stage, None), true)];
         if round % 2 == 0 {
@@ -223,7 +285,7 @@ fn pages_stay_valid_while_both_count() {
                 writer.send(&Command::Increment(labels("orders_total", values), 1, 50));
             }
         }
-        scrape(&mut scrapers);
+        pages.scrape(&mut scrapers);
         for (writer, _) in &mut writers {
             (0..20).for_each(|_| assert!(matches!(writer.reply(), Reply::Done)));
         }
@@ -232,6 +294,7 @@ fn pages_stay_valid_while_both_count() {
     for superseded in [false, true] {
         assert_eq!(total(&mut scrapers[0], "orders_total", superseded), expected);
     }
+    pages.check();
 }
 
 #[test]
@@ -268,9 +331,12 @@ fn the_release_that_was_declared_last_is_shown() {
     // Rolled back: the old schema is the newest again, and goes on with its totals.
     let mut back = old_release(&stage, None);
     serve_old(&mut back);
-    for worker in [&mut old, &mut new, &mut back] {
+    let mut everyone = [old, new, back];
+    for worker in &mut everyone {
         assert_eq!(total(worker, "orders_total", false), 2);
         assert_eq!(total(worker, "orders_total", true), 1);
-        check_text(&worker.page("prometheus"));
     }
+    let mut pages = Pages::default();
+    pages.scrape(&mut everyone);
+    pages.check();
 }
