@@ -268,6 +268,41 @@ fn nothing_can_be_made_in_its_place() {
 }
 
 #[test]
+fn a_gauge_goes_on_with_its_last_value_however_often() {
+    let stage = Stage::new();
+    let mut workers = [counting(&stage, &stage.arena()), counting(&stage, &stage.arena())];
+    // Keeps the first file in use.
+    let mut idle = counting(&stage, &stage.arena());
+    work(&mut idle);
+    // Many, because what is folded first is decided by hash.
+    let queues: Vec<String> = (0..32).map(|queue| queue.to_string()).collect();
+    for round in 0..4 {
+        let expected = Number::Gauge(f64::from(round));
+        let [setting, other] = &mut workers;
+        setting.declare("level", "last", &["queue"]);
+        for queue in &queues {
+            setting.set(labels("level", &[queue]), f64::from(round));
+        }
+        for worker in [setting, other] {
+            let levels = worker.series("level");
+            assert_eq!(levels.len(), queues.len());
+            assert!(
+                levels.iter().all(|series| series.value == expected),
+                "in round {round}: {levels:?}"
+            );
+        }
+        workers.swap(0, 1);
+        fs::remove_file(stage.arena()).unwrap();
+        // Before anything is set in the new one.
+        let levels = workers[0].series("level");
+        assert!(
+            levels.iter().all(|series| series.value == expected),
+            "after round {round}: {levels:?}"
+        );
+    }
+}
+
+#[test]
 fn at_the_cap() {
     // What is folded in takes its place under the cap: otherwise each replacement would let in as much again.
     let stage = Stage::new();

@@ -129,6 +129,11 @@ impl Old {
                 key: &key,
             };
             match target.descriptor.kind {
+                // What the old arena has seen of a still older one is in its own gauge; it only counts as seen.
+                Kind::Gauge(_) if node.source() != 0 => {
+                    let bits = values.first().copied().unwrap_or(0);
+                    into.obtain(&Identity { source: *source, ..own }, &[bits], None)?;
+                }
                 Kind::Gauge(_) => fold_gauge(&into, target, &own, *source, &values)?,
                 _ => fold_total(&into, target, &own, *source, &values)?,
             }

@@ -193,7 +193,8 @@ impl Registry {
             let mut olds = self.olds.lock();
             // One that was put back to its place is folded into nothing any more.
             olds.retain(|old| !Arc::ptr_eq(&old.arena, &fresh));
-            olds.push(Old::new(arena));
+            // The newest first, because a gauge goes on with the value that is folded in first.
+            olds.insert(0, Old::new(arena));
             olds.extend(found.strays.into_iter().map(Old::new));
         }
         // At once, because this process may never be scraped.
