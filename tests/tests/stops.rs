@@ -1,12 +1,11 @@
 //! A process that is stopped or killed at any point holds nobody up, and nothing is lost that was visible.
 
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::fs;
+use std::time::Duration;
 use tasker_telemetry_core::arena::fail;
 use tasker_telemetry_tests::protocol::{bound, labels};
 use tasker_telemetry_tests::{one_arena, until, usual, Command, Number, Reply, Stage, Worker};
-
-/// What the others do meanwhile must be done by then, however busy the machine is.
-const PROMPT: Duration = Duration::from_secs(10);
 
 /// How a process comes to a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +16,8 @@ enum Way {
     SetsAside,
     /// Its first sample, in an arena that others use.
     Arrives,
+    /// Its first sample, in the arena that its parent has opened.
+    Inherits,
     /// It registers one more series.
     Registers,
     /// It registers a series in the place of one that was removed.
@@ -31,7 +32,7 @@ fn ways(point: &str) -> &'static [Way] {
     match point {
         "open:aside_renamed" => &[Way::SetsAside],
         _ if point.starts_with("open:") => &[Way::Creates],
-        _ if point.starts_with("attach:") => &[Way::Creates, Way::Arrives],
+        _ if point.starts_with("attach:") => &[Way::Creates, Way::Arrives, Way::Inherits],
         _ if point.starts_with("grow:") => &[Way::Grows],
         "register:claimed" => &[Way::Reuses],
         "register:reserved" => &[Way::Creates, Way::Arrives, Way::Registers],
@@ -54,10 +55,43 @@ fn newcomer(stage: &Stage) -> Worker {
     worker
 }
 
-fn hits(worker: &mut Worker, path: &str) -> Option<u64> {
-    let series = worker.series("hits_total");
-    let found = series.iter().find(|series| series.label("path") == path);
-    found.map(|series| series.value.count())
+/// What one scrape shows of the declared metrics, by name and value of the label; empty where there is none.
+struct Picture(HashMap<(String, String), Number>);
+
+impl Picture {
+    fn of(worker: &mut Worker) -> Self {
+        let mut series = worker.scrape();
+        series.retain(|series| ["hits_total", "depth", "busy"].contains(&series.name.as_str()));
+        let count = series.len();
+        let by_label: HashMap<_, _> = series
+            .into_iter()
+            .map(|series| {
+                let value = series.labels.first().map(|(_, value)| value.clone());
+                ((series.name, value.unwrap_or_default()), series.value)
+            })
+            .collect();
+        assert_eq!(by_label.len(), count, "no series is there twice: {by_label:?}");
+        Self(by_label)
+    }
+
+    fn gauge(&self, name: &str, label: &str) -> Option<f64> {
+        match self.0.get(&(name.to_owned(), label.to_owned()))? {
+            Number::Gauge(value) => Some(*value),
+            other => panic!("{name} is {other:?}"),
+        }
+    }
+
+    fn hits(&self, path: &str) -> Option<u64> {
+        let found = self.0.get(&("hits_total".to_owned(), path.to_owned()));
+        found.map(Number::count)
+    }
+
+    /// Expects these label values, each with one hit.
+    fn expect_one_of_each(&self, paths: &[String]) {
+        for path in paths {
+            assert_eq!(self.hits(path), Some(1), "{path}");
+        }
+    }
 }
 
 /// Waits for the answer, or for the end that `action` makes; `true` when the answer came.
@@ -65,13 +99,36 @@ fn answered(worker: &mut Worker, action: &str) -> bool {
     until("an answer, or to be interrupted", || {
         let interrupted = match action {
             "stop" => worker.state() == Some('T'),
-            _ => matches!(worker.state(), None | Some('Z' | 'X')),
+            _ => is_gone(worker),
         };
         if interrupted {
             return Some(false);
         }
-        worker.reply_within(Duration::from_millis(1)).is_ok().then_some(true)
+        match worker.reply_within(Duration::from_millis(1)) {
+            Ok(Reply::Failed(error)) => panic!("{error}"),
+            reply => reply.is_ok().then_some(true),
+        }
     })
+}
+
+fn is_gone(worker: &Worker) -> bool {
+    matches!(worker.state(), None | Some('Z' | 'X'))
+}
+
+/// Shows that the others did not wait for `patient`: what they have done, they have done while it could not go on.
+fn still_interrupted(patient: &Worker, action: &str) {
+    match action {
+        "stop" => assert_eq!(patient.state(), Some('T')),
+        _ => assert!(is_gone(patient)),
+    }
+}
+
+fn nothing_dropped(worker: &mut Worker) {
+    let dropped = worker.status()["dropped"].clone();
+    assert!(
+        dropped.as_object().unwrap().values().all(|count| count == 0),
+        "{dropped}"
+    );
 }
 
 /// Stops or kills a process at `point`, shows what the others can do meanwhile, and what it comes to in the end.
@@ -80,9 +137,10 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
     let stage = Stage::new();
     let mut witness = newcomer(&stage);
     let fresh = matches!(way, Way::Creates | Way::SetsAside);
+    let first_sample = fresh || matches!(way, Way::Arrives | Way::Inherits);
     if way == Way::SetsAside {
-        std::fs::create_dir_all(stage.arena().parent().unwrap()).unwrap();
-        std::fs::write(stage.arena(), b"no arena").unwrap();
+        fs::create_dir_all(stage.arena().parent().unwrap()).unwrap();
+        fs::write(stage.arena(), b"no arena").unwrap();
     }
     if !fresh {
         witness
@@ -90,9 +148,21 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
             .set(labels("depth", &["seen"]), 5.0);
     }
 
-    let mut patient = newcomer(&stage);
+    let mut parent = (way == Way::Inherits).then(|| newcomer(&stage));
+    let mut patient = match &mut parent {
+        Some(parent) => {
+            parent.increment(labels("hits_total", &["own"]), 3);
+            stage.fork(parent)
+        }
+        None => stage.open(),
+    };
+    // Once something is declared, a process opens the arena before it forks.
+    let mut child = (with_child && first_sample).then(|| stage.fork(&mut patient));
+    for worker in [&mut patient].into_iter().chain(&mut child) {
+        declare(worker);
+    }
     patient.bind("new", "hits_total", &["new"]);
-    if !fresh && way != Way::Arrives {
+    if !first_sample {
         patient.increment(labels("hits_total", &["own"]), 3);
     }
     if matches!(way, Way::Reuses | Way::Removes) {
@@ -104,19 +174,21 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
         patient.scrape();
         witness.scrape();
     }
-    let child = with_child.then(|| stage.fork(&mut patient));
+    if with_child && !first_sample {
+        child = Some(stage.fork(&mut patient));
+    }
     patient.done(Command::Arm(format!("{point}={action}")));
-    let mut registered = 0;
+    let mut registered = Vec::new();
     match way {
         Way::Removes => patient.send(&Command::Remove(bound("new"))),
         Way::Grows => loop {
-            let next = labels("hits_total", &[&format!("more{registered}")]);
-            patient.send(&Command::Increment(next, 1, 1));
+            let next = format!("more{}", registered.len());
+            patient.send(&Command::Increment(labels("hits_total", &[&next]), 1, 1));
             if !answered(&mut patient, action) {
                 break;
             }
-            registered += 1;
-            assert!(registered < 5000, "{point} was not reached");
+            registered.push(next);
+            assert!(registered.len() < 5000, "{point} was not reached");
         },
         _ => patient.send(&Command::Increment(bound("new"), 1, 1)),
     }
@@ -124,7 +196,7 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
         assert!(!answered(&mut patient, action), "{point} was not reached");
     }
 
-    let begun = Instant::now();
+    let own = (!first_sample || parent.is_some()).then_some(3);
     let mut latecomer = newcomer(&stage);
     latecomer
         .increment(labels("hits_total", &["new"]), 10)
@@ -135,28 +207,19 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
         .set(labels("depth", &["other"]), 6.0);
     assert!(witness.remove(labels("hits_total", &["gone"])));
     for worker in [&mut witness, &mut latecomer] {
-        assert_eq!(hits(worker, "other"), Some(220));
-        assert_eq!(hits(worker, "gone"), None);
-        assert!(hits(worker, "new") >= Some(10));
+        let picture = Picture::of(worker);
+        assert_eq!(picture.hits("other"), Some(220));
+        assert_eq!(picture.hits("gone"), None);
+        assert!(picture.hits("new") >= Some(10));
+        assert_eq!(picture.hits("own"), own);
+        assert_eq!(picture.gauge("depth", "other"), Some(6.0));
         if !fresh {
-            assert_eq!(hits(worker, "seen"), Some(5));
-            assert_eq!(worker.value(labels("depth", &["seen"])), Some(Number::Gauge(5.0)));
+            assert_eq!(picture.hits("seen"), Some(5));
+            assert_eq!(picture.gauge("depth", "seen"), Some(5.0));
         }
-        for more in 0..registered {
-            assert_eq!(
-                worker
-                    .value(labels("hits_total", &[&format!("more{more}")]))
-                    .unwrap()
-                    .count(),
-                1
-            );
-        }
+        picture.expect_one_of_each(&registered);
     }
-    assert!(
-        begun.elapsed() < PROMPT,
-        "the others were held up: {:?}",
-        begun.elapsed()
-    );
+    still_interrupted(&patient, action);
 
     let mut everyone = vec![witness, latecomer];
     if action == "stop" {
@@ -166,27 +229,32 @@ fn interrupt(point: &str, way: Way, action: &str, with_child: bool) {
         patient.increment(bound("new"), 100);
         everyone.push(patient);
     }
-    if let Some(mut child) = child {
-        child.increment(bound("new"), 1000);
-        everyone.push(child);
-    }
-    let exact = match (way, action) {
+    let mut exact = match (way, action) {
         (Way::Grows | Way::Removes, "stop") => 110,
         (_, "stop") => 111,
         _ => 10,
-    } + if with_child { 1000 } else { 0 };
+    };
+    // Its parent or child, which had nothing to do all the time.
+    for mut relative in parent.into_iter().chain(child) {
+        relative.increment(labels("hits_total", &["new"]), 1000);
+        exact += 1000;
+        everyone.push(relative);
+    }
     for worker in &mut everyone {
-        let new = hits(worker, "new").unwrap();
+        let picture = Picture::of(worker);
+        let new = picture.hits("new").unwrap();
         match action {
             "stop" => assert_eq!(new, exact),
             _ => assert!(new == exact || new == exact + 1, "{new}"),
         }
-        assert_eq!(hits(worker, "other"), Some(220));
+        assert_eq!(picture.hits("other"), Some(220));
+        assert_eq!(picture.hits("own"), own);
         // The arena takes new series as ever.
         worker.increment(labels("hits_total", &["after"]), 1);
     }
     one_arena(&mut everyone);
-    assert_eq!(hits(&mut everyone[0], "after"), Some(everyone.len() as u64));
+    assert_eq!(Picture::of(&mut everyone[0]).hits("after"), Some(everyone.len() as u64));
+    nothing_dropped(&mut everyone[0]);
 }
 
 fn interrupt_everywhere(prefix: &str, action: &str) {
@@ -195,8 +263,8 @@ fn interrupt_everywhere(prefix: &str, action: &str) {
     for point in points {
         for way in ways(point) {
             interrupt(point, *way, action, false);
-            // A child that was forked before the first sample has inherited nothing.
-            if !matches!(way, Way::Creates | Way::SetsAside | Way::Arrives) {
+            // Who has forked from what its parent had opened has come to it before that.
+            if *way != Way::Inherits {
                 interrupt(point, *way, action, true);
             }
         }
@@ -253,6 +321,183 @@ fn killed_while_it_removes() {
     interrupt_everywhere("remove:", "kill");
 }
 
+/// What becomes of the file while a process and its child have it mapped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Harm {
+    Deleted,
+    /// Something that is no arena takes its place.
+    Replaced,
+}
+
+impl Harm {
+    fn befall(self, stage: &Stage) {
+        match self {
+            Self::Deleted => fs::remove_file(stage.arena()).unwrap(),
+            Self::Replaced => {
+                let garbage = stage.directory().join("garbage");
+                fs::write(&garbage, b"no arena").unwrap();
+                fs::rename(garbage, stage.arena()).unwrap();
+            }
+        }
+    }
+}
+
+/// What a process does when it is interrupted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Moment {
+    /// It goes on in another file.
+    Moves,
+    /// It has gone on in another file and folds in what its child has counted since then.
+    FoldsAgain,
+}
+
+/// Interrupts a process after the file is gone from its place: what it and its child had counted stays visible to the
+/// others, who follow on their own, and ends in one place once.
+fn interrupt_following(point: &str, harm: Harm, moment: Moment, action: &str) {
+    println!("{point}={action}, {harm:?}, {moment:?}");
+    let stage = Stage::new();
+    let mut witness = newcomer(&stage);
+    witness
+        .bind("level", "depth", &["seen"])
+        .increment(labels("hits_total", &["seen"]), 5)
+        .set(bound("level"), 5.0)
+        .set(labels("busy", &[]), 4.0);
+    let mut more = Vec::new();
+    if point.starts_with("grow:") {
+        // More than a new file has room for.
+        more.extend((0..300).map(|more| format!("more{more}")));
+        for more in &more {
+            witness.increment(labels("hits_total", &[more]), 1);
+        }
+    }
+    let mut patient = newcomer(&stage);
+    patient
+        .bind("own", "hits_total", &["own"])
+        .bind("new", "hits_total", &["new"])
+        .bind("level", "depth", &["own"])
+        .bind("busy", "busy", &[])
+        .increment(bound("own"), 3)
+        .set(bound("busy"), 1.0);
+    let mut child = stage.fork(&mut patient);
+    child
+        .increment(bound("own"), 7)
+        .set(bound("level"), 2.0)
+        .set(bound("busy"), 2.0);
+    harm.befall(&stage);
+
+    let mut own = 10;
+    if moment == Moment::FoldsAgain {
+        patient.scrape();
+        // Through handles that it has bound, it goes on counting into the old file.
+        child.increment(bound("own"), 70).set(bound("level"), 3.0);
+        own += 70;
+    }
+    patient.done(Command::Arm(format!("{point}={action}")));
+    patient.send(&match moment {
+        Moment::Moves => Command::Increment(bound("new"), 1, 1),
+        Moment::FoldsAgain => Command::Scrape,
+    });
+    assert!(!answered(&mut patient, action), "{point} was not reached");
+
+    // What they count into the old file from now on is for the others to fold in.
+    witness.set(bound("level"), 6.0);
+    child.increment(bound("own"), 700).set(bound("level"), 4.0);
+    own += 700;
+    let mut latecomer = newcomer(&stage);
+    latecomer
+        .increment(labels("hits_total", &["new"]), 10)
+        .increment(labels("hits_total", &["other"]), 20);
+    witness.increment(labels("hits_total", &["other"]), 200);
+    let visible = |worker: &mut Worker, own: u64, level: f64| {
+        let picture = Picture::of(worker);
+        assert_eq!(picture.hits("seen"), Some(5));
+        assert_eq!(picture.hits("own"), Some(own));
+        assert_eq!(picture.hits("other"), Some(220));
+        assert_eq!(picture.gauge("depth", "seen"), Some(6.0));
+        assert_eq!(picture.gauge("depth", "own"), Some(level));
+        picture.expect_one_of_each(&more);
+        picture
+    };
+    for worker in [&mut witness, &mut latecomer] {
+        assert!(visible(worker, own, 4.0).hits("new") >= Some(10));
+    }
+    child.increment(bound("own"), 7000).set(bound("level"), 8.0);
+    own += 7000;
+    for worker in [&mut witness, &mut latecomer] {
+        visible(worker, own, 8.0);
+    }
+    still_interrupted(&patient, action);
+
+    // Everybody comes to the new file, and then all of it is in one place.
+    child.increment(labels("hits_total", &["new"]), 1000);
+    let mut new = 1010;
+    let mut everyone = vec![witness, latecomer, child];
+    let mut busy = 4.0 + 2.0;
+    if action == "stop" {
+        patient.go_on();
+        let reply = patient.reply();
+        assert!(matches!(reply, Reply::Done | Reply::Picture(_)), "{reply:?}");
+        patient.increment(bound("new"), 100).increment(bound("own"), 70_000);
+        (new, own, busy) = (new + 100 + u64::from(moment == Moment::Moves), own + 70_000, busy + 1.0);
+        everyone.push(patient);
+    }
+    for worker in &mut everyone {
+        let picture = visible(worker, own, 8.0);
+        // A sample that was killed on its way had to follow first: it was counted nowhere.
+        assert_eq!(picture.hits("new"), Some(new));
+        assert_eq!(picture.gauge("busy", ""), Some(busy));
+    }
+    one_arena(&mut everyone);
+    for mut worker in everyone.drain(1..) {
+        worker.kill();
+    }
+    let last = &mut everyone[0];
+    assert_eq!(visible(last, own, 8.0).hits("new"), Some(new));
+    let status = last.status();
+    assert_eq!(
+        status["arena"]["replaced"].as_array().unwrap().len(),
+        0,
+        "nobody is left behind"
+    );
+    assert_eq!(status["arena"]["folded"], 1);
+    nothing_dropped(last);
+}
+
+fn interrupt_following_everywhere(action: &str) {
+    for point in fail::POINTS {
+        let harms: &[Harm] = match point {
+            // Nothing is reused in a new file, nobody removes, and no gauge has changed since it was folded.
+            "register:claimed" | "fold:set" => continue,
+            _ if point.starts_with("remove:") || point.starts_with("expire:") => continue,
+            "open:aside_renamed" => &[Harm::Replaced],
+            _ => &[Harm::Deleted, Harm::Replaced],
+        };
+        for harm in harms {
+            interrupt_following(point, *harm, Moment::Moves, action);
+        }
+    }
+}
+
+#[test]
+fn stopped_while_it_follows() {
+    interrupt_following_everywhere("stop");
+}
+
+#[test]
+fn killed_while_it_follows() {
+    interrupt_following_everywhere("kill");
+}
+
+#[test]
+fn interrupted_while_it_folds_again() {
+    let points = fail::POINTS.iter().filter(|point| point.starts_with("fold:"));
+    for point in points.filter(|point| !["fold:moved", "fold:left"].contains(point)) {
+        for action in ["stop", "kill"] {
+            interrupt_following(point, Harm::Deleted, Moment::FoldsAgain, action);
+        }
+    }
+}
+
 /// Interrupts a process that has found a series idle, while another writes to that series.
 fn interrupt_expiry(point: &str, action: &str) {
     println!("{point}={action}");
@@ -279,7 +524,6 @@ fn interrupt_expiry(point: &str, action: &str) {
         (!answered(&mut patient, action)).then_some(())
     });
 
-    let begun = Instant::now();
     let mut latecomer = newcomer(&stage);
     witness.increment(bound("seen"), 10);
     latecomer.increment(labels("hits_total", &["seen"]), 20);
@@ -287,25 +531,17 @@ fn interrupt_expiry(point: &str, action: &str) {
     // As long as it was only found idle, it goes on; once it was removed, it starts anew.
     let expected = if point == "expire:expiring" { 75 } else { 70 };
     for worker in [&mut witness, &mut latecomer] {
-        assert_eq!(hits(worker, "seen"), Some(expected));
+        assert_eq!(Picture::of(worker).hits("seen"), Some(expected));
     }
-    assert!(
-        begun.elapsed() < PROMPT,
-        "the others were held up: {:?}",
-        begun.elapsed()
-    );
+    still_interrupted(&patient, action);
     if action == "stop" {
         patient.go_on();
         assert!(matches!(patient.reply(), Reply::Picture(_)));
-        assert_eq!(hits(&mut witness, "seen"), Some(expected));
+        assert_eq!(Picture::of(&mut witness).hits("seen"), Some(expected));
         witness.increment(bound("seen"), 100);
-        assert_eq!(hits(&mut latecomer, "seen"), Some(expected + 100));
+        assert_eq!(Picture::of(&mut latecomer).hits("seen"), Some(expected + 100));
     }
-    let dropped = witness.status()["dropped"].clone();
-    assert!(
-        dropped.as_object().unwrap().values().all(|count| count == 0),
-        "{dropped}"
-    );
+    nothing_dropped(&mut witness);
 }
 
 #[test]
@@ -319,7 +555,7 @@ fn interrupted_while_a_series_expires() {
 
 #[test]
 fn no_point_is_forgotten() {
-    let tested = ["open:", "attach:", "grow:", "register:", "remove:", "expire:"];
+    let tested = ["open:", "attach:", "grow:", "register:", "remove:", "expire:", "fold:"];
     for point in fail::POINTS {
         assert!(tested.iter().any(|prefix| point.starts_with(prefix)), "{point}");
     }

@@ -1,9 +1,9 @@
-//! Named points inside registration, growth, set-aside and removal at which a test stops or kills the process.
+//! Named points inside registration, growth, set-aside, removal and folding at which a test stops or kills the process.
 //!
 //! Compiled to nothing without the feature `failpoints`.
 
 /// Every point, in the order in which a series' life passes them.
-pub const POINTS: [&str; 19] = [
+pub const POINTS: [&str; 26] = [
     "open:before_create",
     "open:created",
     "open:linked",
@@ -23,6 +23,13 @@ pub const POINTS: [&str; 19] = [
     "remove:removed",
     "expire:expiring",
     "expire:removing",
+    "fold:moved",
+    "fold:left",
+    "fold:listed",
+    "fold:registered",
+    "fold:raised",
+    "fold:noted",
+    "fold:set",
 ];
 
 /// Environment variable that arms a point: `<point>=<stop|kill>[@<n>]`, acting at its n-th passage (1 by default).

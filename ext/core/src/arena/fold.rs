@@ -15,7 +15,7 @@ use super::node::{Identity, Node, Offset, RecordKind};
 use super::records::{Held, MetricCells, Records, Refused};
 use super::rejection::DROPPED_CELLS;
 use super::shared::Arena;
-use super::{cells, process, schema};
+use super::{cells, fail, process, schema};
 use crate::metric::{Descriptor, Kind, LabelKey};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +65,7 @@ impl Old {
         let source = fold_source(&into, &header.epoch(), |index| {
             header.dropped(index).load(Ordering::Relaxed)
         })?;
+        fail::point("fold:listed");
 
         let mut metrics: HashMap<Offset, Target> = HashMap::new();
         let mut presets: HashMap<Offset, Offset> = HashMap::from([(0, 0)]);
@@ -134,7 +135,10 @@ impl Old {
                     let bits = values.first().copied().unwrap_or(0);
                     into.obtain(&Identity { source: *source, ..own }, &[bits], None)?;
                 }
-                Kind::Gauge(_) => fold_gauge(&into, target, &own, *source, &values)?,
+                Kind::Gauge(_) => fold_gauge(&into, target, &own, *source, || {
+                    let bits = node.cells().first()?.load(Ordering::SeqCst);
+                    (node.word() == word).then_some(bits)
+                })?,
                 _ => fold_total(&into, target, &own, *source, &values)?,
             }
         }
@@ -142,23 +146,38 @@ impl Old {
     }
 }
 
+/// `read` answers the old gauge's value, as long as its record is that of the series.
 fn fold_gauge(
     into: &Records<'_>,
     target: &Target,
     own: &Identity<'_>,
     source: Offset,
-    values: &[u64],
+    read: impl Fn() -> Option<u64>,
 ) -> Result<(), Refused> {
-    let bits = values.first().copied().unwrap_or(0);
-    let held = target.obtain(into, own, &[bits])?;
-    let (seen, _) = into.obtain(&Identity { source, ..*own }, &[bits], None)?;
+    let Some(first) = read() else { return Ok(()) };
+    // The note of what was seen comes first: a gauge that stood here with nothing noted would pass for one that somebody
+    // has set here, and keep out what the old one is set to.
+    let (noted, _) = into.obtain(&Identity { source, ..*own }, &[first], None)?;
+    fail::point("fold:noted");
+    let held = target.obtain(into, own, &[first])?;
     let cell = |offset| Node::at(into.map, offset).and_then(|node| node.cells().first());
-    if let (Some(cell), Some(seen)) = (cell(held.offset), cell(seen.offset)) {
-        if seen.swap(bits, Ordering::SeqCst) != bits {
-            cell.store(bits, Ordering::SeqCst);
-        }
+    let (Some(cell), Some(noted)) = (cell(held.offset), cell(noted.offset)) else {
+        return Ok(());
+    };
+    // In this order: whoever carries over a later value than the one that is read here has changed the cell by then.
+    let (shown, seen) = (cell.load(Ordering::SeqCst), noted.load(Ordering::SeqCst));
+    let Some(bits) = read() else { return Ok(()) };
+    if seen != bits && replace(cell, shown, bits) {
+        // Noted last: what a process carries over that is killed here is carried over again, and not lost.
+        fail::point("fold:set");
+        replace(noted, seen, bits);
     }
     Ok(())
+}
+
+fn replace(cell: &AtomicU64, from: u64, to: u64) -> bool {
+    cell.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
 }
 
 /// The record that stands for another arena, with what that arena dropped.
@@ -192,9 +211,11 @@ fn fold_total(
     let zeros = vec![0; values.len()];
     target.obtain(into, own, &zeros)?;
     let (part, _) = into.obtain(&Identity { source, ..*own }, &zeros, None)?;
+    fail::point("fold:registered");
     let node = Node::at(into.map, part.offset).ok_or(Refused::Damaged)?;
     for (index, (cell, value)) in node.cells().iter().zip(values).enumerate() {
         raise(&target.descriptor.kind, index, cell, *value);
+        fail::point("fold:raised");
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::registry::Registry;
 use super::series::Series;
 use super::settings::{Place, Settings};
 use super::shared::{self, Arena};
-use super::{place, process};
+use super::{fail, place, process};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -188,7 +188,9 @@ impl Registry {
         *self.preset.lock() = None;
         *self.arena.write() = Some(Arc::clone(&fresh));
         self.arrived(&fresh);
+        fail::point("fold:moved");
         arena.leave();
+        fail::point("fold:left");
         {
             let mut olds = self.olds.lock();
             // One that was put back to its place is folded into nothing any more.
