@@ -383,3 +383,26 @@ fn deleted_again_and_again_while_eight_count() {
         "each of them took an arena away"
     );
 }
+
+#[test]
+fn an_arena_that_was_away_for_a_moment_does_not_become_its_own_predecessor() {
+    let stage = Stage::new();
+    let (arena, away) = (stage.arena(), stage.directory().join("away"));
+    let mut worker = counting(&stage, &arena);
+    work(&mut worker);
+    worker.done(Command::Arm("follow:displaced=stop".to_owned()));
+    fs::rename(&arena, &away).unwrap();
+    // A label value that is new makes it look where the file is.
+    worker.send(&Command::Increment(labels("orders_total", &["lost"]), 5, 1));
+    worker.wait_stopped();
+    fs::rename(&away, &arena).unwrap();
+    worker.go_on();
+    assert!(matches!(worker.reply(), Reply::Done));
+    for _ in 0..3 {
+        assert_eq!(worker.total("orders_total"), 6);
+    }
+    let status = worker.status();
+    assert_eq!(status["arena"]["folded"], 0);
+    assert_eq!(status["arena"]["replaced"], serde_json::json!([]));
+    assert_eq!(worker.notices(), Vec::<String>::new());
+}

@@ -555,7 +555,16 @@ fn interrupted_while_a_series_expires() {
 
 #[test]
 fn no_point_is_forgotten() {
-    let tested = ["open:", "attach:", "grow:", "register:", "remove:", "expire:", "fold:"];
+    let tested = [
+        "open:",
+        "attach:",
+        "grow:",
+        "register:",
+        "remove:",
+        "expire:",
+        "follow:",
+        "fold:",
+    ];
     for point in fail::POINTS {
         assert!(tested.iter().any(|prefix| point.starts_with(prefix)), "{point}");
     }

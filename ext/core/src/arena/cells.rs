@@ -82,9 +82,10 @@ pub(super) fn read(kind: &Kind, cells: &[AtomicU64], value: &mut Value, add: boo
                 _ => Count::default(),
             };
             let (int, float) = (load(COUNTER_INT), f64::from_bits(load(COUNTER_FLOAT)));
+            let (int, carried) = base.int.overflowing_add(int);
             *value = Value::Counter(Count {
-                int: base.int.wrapping_add(int),
-                float: base.float + float,
+                int,
+                float: base.float + float + if carried { INT_RANGE } else { 0.0 },
             });
         }
         Kind::Gauge(_) => {

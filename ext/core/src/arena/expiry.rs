@@ -7,7 +7,7 @@ use super::registry::Registry;
 use super::schema::{self, Owner};
 use super::shared::Arena;
 use super::sys;
-use crate::metric::{naming, Descriptor};
+use crate::metric::{naming, Descriptor, Kind};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(super) struct Survey {
     /// Records of metrics that a newer declaration of the same samples has superseded.
     pub superseded: HashSet<Offset>,
     per_process: HashSet<Offset>,
+    /// Metrics of the gem's own: what was dropped or cut is to be seen for as long as there is an arena.
+    own: HashSet<Offset>,
     living: HashSet<u64>,
 }
 
@@ -37,9 +39,13 @@ impl Survey {
         let mut newest_first: Vec<_> = metrics.into_iter().map(|metric| (declared(metric.0), metric)).collect();
         newest_first.sort_by_key(|(declared, (offset, _))| std::cmp::Reverse((*declared, *offset)));
         let (mut superseded, mut per_process, mut samples) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut own = HashSet::new();
         for (_, (offset, descriptor)) in newest_first {
             if descriptor.kind.per_process_cell() {
                 per_process.insert(*offset);
+            }
+            if descriptor.name.starts_with(naming::SELF_PREFIX) {
+                own.insert(*offset);
             }
             // A name is taken by all that it prints: a new `x_count` supersedes an old histogram `x` as well.
             let names = naming::sample_names(&descriptor.name, &descriptor.kind);
@@ -52,6 +58,7 @@ impl Survey {
         Self {
             superseded,
             per_process,
+            own,
             living,
         }
     }
@@ -87,13 +94,15 @@ impl Expiry {
         self.idle.is_some() || !survey.superseded.is_empty() || !survey.per_process.is_empty()
     }
 
-    /// Removes the series of `node`, read under `held`, if its time has come; `true` when it is gone.
+    /// Removes the series of `node`, read under `held`, if its time has come; `true` when it is gone, whoever did it.
     pub fn apply(&self, records: &Records<'_>, survey: &Survey, node: &Node<'_>, held: Held) -> bool {
         if survey.is_orphan(node) {
-            return records.remove(held);
+            records.remove(held);
+            return true;
         }
         let superseded = !survey.superseded.is_empty() && survey.superseded.contains(&node.metric());
         let limit = match (self.idle, superseded) {
+            (Some(_), false) if survey.own.contains(&node.metric()) => return false,
             (Some(idle), _) => idle,
             (None, true) => SUPERSEDED_EXPIRY,
             (None, false) => return false,
@@ -107,7 +116,7 @@ impl Expiry {
         }
         // The clock is read last: others note moments too, and none may lie in the future.
         let seen = node.seen().load(Ordering::SeqCst);
-        let idle = sys::boot_millis().wrapping_sub(seen);
+        let idle = sys::boot_millis().saturating_sub(seen);
         u128::from(idle) >= limit.as_millis() && records.expire(held)
     }
 }
@@ -117,13 +126,14 @@ fn note_use(node: &Node<'_>) {
 }
 
 impl Registry {
-    /// Looks for idle series because a metric is at its cap; `true` when it looked.
-    pub(super) fn expire_if_due(&self, arena: &Arena) -> bool {
+    /// Looks for series that are idle, or whose process is gone, because a metric of `kind` is at its cap; `true` when
+    /// it looked.
+    pub(super) fn expire_if_due(&self, arena: &Arena, kind: Kind) -> bool {
         static SWEPT_AT: AtomicU64 = AtomicU64::new(0);
         let idle = self.settings.read().idle_expiry;
         let (now, last) = (sys::boot_clock(), SWEPT_AT.load(Ordering::Relaxed));
         let due = now.saturating_sub(last) >= SWEEP_INTERVAL;
-        if idle.is_none()
+        if (idle.is_none() && !kind.per_process_cell())
             || !due
             || SWEPT_AT
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)

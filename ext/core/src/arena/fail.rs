@@ -3,7 +3,7 @@
 //! Compiled to nothing without the feature `failpoints`.
 
 /// Every point, in the order in which a series' life passes them.
-pub const POINTS: [&str; 26] = [
+pub const POINTS: [&str; 27] = [
     "open:before_create",
     "open:created",
     "open:linked",
@@ -23,6 +23,7 @@ pub const POINTS: [&str; 26] = [
     "remove:removed",
     "expire:expiring",
     "expire:removing",
+    "follow:displaced",
     "fold:moved",
     "fold:left",
     "fold:listed",

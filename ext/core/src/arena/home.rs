@@ -4,7 +4,7 @@ use super::fold::Old;
 use super::instrument::Metric;
 use super::layout::Header;
 use super::notice::Level;
-use super::registry::Registry;
+use super::registry::{Registry, Threads};
 use super::series::Series;
 use super::settings::{Place, Settings};
 use super::shared::{self, Arena};
@@ -26,6 +26,16 @@ impl Registry {
             // What goes wrong is told by a notice.
             let _ = self.ready();
         }
+    }
+
+    /// The arena that stands at its place now, as far as this process may go there. To be called with `slow` held.
+    pub(super) fn here(&self) -> Option<Arc<Arena>> {
+        let arena = self.ready()?;
+        Some(match self.threads {
+            Threads::Serialized => self.follow(arena),
+            // Other threads may be writing to records of the one that is mapped.
+            Threads::Parallel => arena,
+        })
     }
 
     /// The arena, opened if need be, with a slot for this very process. To be called with `slow` held.
@@ -53,7 +63,7 @@ impl Registry {
 
     /// First steps of a process in an arena.
     fn arrived(&self, arena: &Arc<Arena>) {
-        self.released.store(0, Ordering::Relaxed);
+        self.let_go_of.store(0, Ordering::Relaxed);
         if let (Some(header), false) = (
             Header::of(&arena.map),
             self.homeless.iter().all(|c| c.load(Ordering::Relaxed) == 0),
@@ -68,11 +78,6 @@ impl Registry {
             return;
         };
         self.collections.move_to(&slot);
-        if let Some(records) = arena.records() {
-            if let Ok(preset) = self.preset(&records, arena.inode) {
-                slot.preset().store(u64::from(preset), Ordering::Relaxed);
-            }
-        }
         self.announce(arena);
     }
 
@@ -149,6 +154,7 @@ impl Registry {
         if !arena.is_displaced() {
             return arena;
         }
+        fail::point("follow:displaced");
         let Some(path) = arena.path.clone() else { return arena };
         let settings = self.settings.read().clone();
         let application = shared::application(&settings.service, &settings.environment);
@@ -162,6 +168,10 @@ impl Registry {
                 return arena;
             }
         };
+        if Arc::ptr_eq(&fresh, &arena) {
+            // It was away for a moment only: another process had moved it aside by mistake, and put it back.
+            return arena;
+        }
         if let Err(error) = fresh.attach() {
             self.notice(
                 Level::Warn,

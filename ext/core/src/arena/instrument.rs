@@ -242,6 +242,15 @@ impl Metric {
         }
     }
 
+    /// How many series this process has registered itself or taken over, the one for overflow left out.
+    pub(super) fn held_here(&self) -> u64 {
+        let index = self.index.read();
+        let held = index
+            .iter()
+            .filter(|series| series.is_held() && !self.is_overflow(series));
+        held.count() as u64
+    }
+
     /// The series that takes what the cap keeps out.
     pub(super) fn overflow(self: &Arc<Self>) -> &Arc<Series> {
         self.overflow.get_or_init(|| {

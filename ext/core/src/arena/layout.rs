@@ -6,7 +6,7 @@
 //! 256    dropped    one cell per reason for which a sample was not counted
 //! 512    processes  offsets of the chunks of the process table
 //! 1024   sources    records of the arenas that were folded into this one
-//! 1280   reserved   for the start table of tasks and the state of sync
+//! 3072   reserved   for the start table of tasks and the state of sync
 //! 4096   buckets    heads of the chains of records, by hash
 //! 20480  log        process chunks and records, in the order in which their space was reserved
 //! ```
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bumped whenever the meaning of any byte changes; files of another layout are never read.
-pub(super) const LAYOUT: u64 = 1;
+pub(super) const LAYOUT: u64 = 2;
 const MAGIC: u64 = u64::from_le_bytes(*b"TSKTELEM");
 
 const CHECKSUM_AT: u64 = 16;
@@ -37,8 +37,8 @@ pub(super) const CHUNKS_AT: u64 = 512;
 pub(super) const CHUNKS: u64 = 128;
 
 const SOURCES_AT: u64 = 1024;
-/// How many arenas can be folded into one.
-const SOURCES: u64 = 64;
+/// How many arenas can be folded into one: more replacements than a machine sees between two starts.
+const SOURCES: u64 = 512;
 
 pub(super) const BUCKETS_AT: u64 = 4096;
 /// Few enough that a small arena stays small, many enough that a million records make chains of a few hundred.

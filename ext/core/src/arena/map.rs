@@ -65,7 +65,7 @@ impl Mapping {
                     file,
                     base,
                     reserved,
-                    length: AtomicU64::new(length),
+                    length: AtomicU64::new(length.min(reserved as u64)),
                 });
             }
             if reserved <= LEAST_RESERVED {
@@ -73,6 +73,11 @@ impl Mapping {
             }
             reserved /= 2;
         }
+    }
+
+    /// Whether the file was longer than the address space that this process could reserve for it.
+    pub fn is_partial(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.len() > self.reserved as u64)
     }
 
     pub fn file(&self) -> &File {

@@ -14,8 +14,8 @@
 //! 56  kind        low byte; number of cells above it
 //! 60  extension   reserved for exemplars
 //! 64  touched     set by every write, cleared by the search for idle series
-//! 68  seen        boot-clock millisecond, wrapping, at which it was last found touched
-//! 72  reserved
+//! 68  counted     1: among the series that its metric's cap counts
+//! 72  seen        boot-clock millisecond at which it was last found touched
 //! 80  cells, then the key
 //! ```
 //!
@@ -159,8 +159,8 @@ struct Fixed {
     kind: AtomicU32,
     extension: AtomicU32,
     touched: AtomicU32,
-    seen: AtomicU32,
-    reserved: AtomicU64,
+    counted: AtomicU32,
+    seen: AtomicU64,
 }
 
 const _: () = {
@@ -233,6 +233,11 @@ impl<'a> Node<'a> {
         self.fixed.created.load(Ordering::Relaxed)
     }
 
+    /// Says that what the record counts began earlier, in an arena that was before.
+    pub fn was_created(&self, earlier: u64) {
+        self.fixed.created.fetch_min(earlier, Ordering::Relaxed);
+    }
+
     pub fn metric(&self) -> Offset {
         self.fixed.metric.load(Ordering::Relaxed)
     }
@@ -250,7 +255,7 @@ impl<'a> Node<'a> {
     }
 
     pub fn kind(&self) -> Option<RecordKind> {
-        RecordKind::from(self.fixed.kind.load(Ordering::Relaxed) & 0xFF)
+        RecordKind::from(self.fixed.kind.load(Ordering::Acquire) & 0xFF)
     }
 
     pub fn cell_count(&self) -> usize {
@@ -261,8 +266,18 @@ impl<'a> Node<'a> {
         &self.fixed.touched
     }
 
-    pub fn seen(&self) -> &'a AtomicU32 {
+    pub fn seen(&self) -> &'a AtomicU64 {
         &self.fixed.seen
+    }
+
+    /// Whether the record is among those that its metric's cap counts.
+    pub fn is_counted(&self) -> bool {
+        self.fixed.counted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Says that the cap counts the record. To be said before anybody else can see it.
+    pub fn set_counted(&self, counted: bool) {
+        self.fixed.counted.store(u32::from(counted), Ordering::Relaxed);
     }
 
     /// The cells; none where the record is damaged.
@@ -274,8 +289,13 @@ impl<'a> Node<'a> {
 
     fn key_words(&self) -> Option<(&'a [AtomicU64], usize)> {
         let length = self.key_length();
-        let at = self.start() + CELLS_AT + 8 * self.cell_count() as u64;
-        Some((self.map.words(at, length.div_ceil(8))?, length))
+        Some((self.key_place(self.cell_count(), length)?, length))
+    }
+
+    /// Where a key of `length` bytes stands behind so many cells.
+    fn key_place(&self, cells: usize, length: usize) -> Option<&'a [AtomicU64]> {
+        let at = self.start() + CELLS_AT + 8 * cells as u64;
+        self.map.words(at, length.div_ceil(8))
     }
 
     /// Appends the key to `out`.
@@ -329,6 +349,33 @@ impl<'a> Node<'a> {
             && self.has_key(identity.key)
     }
 
+    /// Another record of the same log.
+    pub fn sibling(&self, offset: Offset) -> Option<Self> {
+        Self::at(self.map, offset)
+    }
+
+    /// Of a record that was folded in from another arena: the hash of the series that it belongs to.
+    pub fn series_hash(&self) -> u64 {
+        let key = self.key();
+        let series = Identity {
+            kind: RecordKind::Series,
+            metric: self.metric(),
+            preset: self.preset(),
+            source: 0,
+            key: &key,
+        };
+        series.hash()
+    }
+
+    /// Whether it has all in common with `series` but the arena that it was counted in.
+    pub fn is_part_of(&self, series: &Node<'_>) -> bool {
+        self.kind() == series.kind()
+            && self.metric() == series.metric()
+            && self.preset() == series.preset()
+            && self.source() != 0
+            && self.has_key(&series.key())
+    }
+
     /// Size of a record of `identity` with `cells` cells.
     pub fn size_for(key: &[u8], cells: usize) -> u64 {
         (CELLS_AT + 8 * cells as u64 + key.len().next_multiple_of(8) as u64).next_multiple_of(UNIT)
@@ -339,7 +386,13 @@ impl<'a> Node<'a> {
         self.fixed.size.store(size as u32, Ordering::Relaxed);
     }
 
-    /// Fills a record that this process has claimed, all but its word.
+    /// Makes a record that this process has claimed one of no kind, so that what stands in it passes for nothing.
+    pub fn empty(&self) {
+        self.fixed.kind.store(0, Ordering::Relaxed);
+    }
+
+    /// Fills a record that this process has claimed, all but its word. Its kind, and so where its cells and its key
+    /// are, comes last: until then it is of none.
     pub fn fill(&self, identity: &Identity<'_>, hash: u64, birth: u64, created: u64, cells: &[u64]) {
         self.fixed.hash.store(hash, Ordering::Relaxed);
         self.fixed.birth.store(birth, Ordering::Relaxed);
@@ -350,23 +403,21 @@ impl<'a> Node<'a> {
         self.fixed
             .key_length
             .store(identity.key.len() as u32, Ordering::Relaxed);
-        self.fixed
-            .kind
-            .store((cells.len() as u32) << 8 | identity.kind as u32, Ordering::Relaxed);
         self.fixed.extension.store(0, Ordering::Relaxed);
-        self.fixed.reserved.store(0, Ordering::Relaxed);
         self.touched().store(1, Ordering::Relaxed);
         self.seen().store(super::sys::boot_millis(), Ordering::Relaxed);
-        for (cell, value) in self.cells().iter().zip(cells) {
+        let places = self.map.words(self.start() + CELLS_AT, cells.len()).unwrap_or(&[]);
+        for (cell, value) in places.iter().zip(cells) {
             cell.store(*value, Ordering::Relaxed);
         }
-        if let Some((words, _)) = self.key_words() {
-            for (word, chunk) in words.iter().zip(identity.key.chunks(8)) {
-                let mut bytes = [0; 8];
-                bytes[..chunk.len()].copy_from_slice(chunk);
-                word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
-            }
+        let words = self.key_place(cells.len(), identity.key.len()).unwrap_or(&[]);
+        for (word, chunk) in words.iter().zip(identity.key.chunks(8)) {
+            let mut bytes = [0; 8];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
         }
+        let kind = (cells.len() as u32) << 8 | identity.kind as u32;
+        self.fixed.kind.store(kind, Ordering::Release);
     }
 
     /// Whether every part of the record is inside of it and its hash is that of its parts.

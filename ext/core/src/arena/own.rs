@@ -7,20 +7,15 @@ use super::rejection::{Reason, CUT_LABELS, DROPPED_CELLS};
 use super::schema::{self, Owner};
 use super::shared::Arena;
 use super::{cells, process, sys};
-use crate::metric::{Aggregation, Buckets, Descriptor, Kind, LabelKey};
+use crate::metric::{self, naming, Aggregation, Buckets, Descriptor, Kind, LabelKey};
 use crate::snapshot::{Count, Family, Point, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// The families that are not counted into records. `counted`: those that are.
-pub(super) fn families(
-    defaults: &LabelKey,
-    arena: &Arc<Arena>,
-    records: &Records<'_>,
-    counted: &[Family],
-) -> Vec<Family> {
-    let mut families = about_the_arena(defaults, arena, records, counted);
+pub(super) fn families(arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
+    let mut families = about_the_arena(arena, records, counted);
     families.extend(about_processes(arena, records));
     families
 }
@@ -29,6 +24,49 @@ pub(super) fn families(
 pub(super) const OVERFLOWED: &str = "tasker_telemetry_overflow_samples_total";
 /// Histogram of how long scrapes take.
 pub(super) const SCRAPES: &str = "tasker_telemetry_scrape_duration_seconds";
+
+const PER_PROCESS: Kind = Kind::Gauge(Aggregation::PerProcess);
+/// What is read of every live process, and its help.
+const OF_PROCESSES: [(&str, &str, Kind); 5] = [
+    (
+        "process_resident_memory_bytes",
+        "Resident memory of each process",
+        PER_PROCESS,
+    ),
+    (
+        "process_cpu_seconds_total",
+        "User and system CPU time of each process",
+        Kind::Counter,
+    ),
+    ("process_threads", "Threads of each process", PER_PROCESS),
+    (
+        "ruby_gc_runs_total",
+        "Garbage collections of each process",
+        Kind::Counter,
+    ),
+    (
+        "ruby_gc_duration_seconds_total",
+        "Time that each process spent in garbage collection",
+        Kind::Counter,
+    ),
+];
+
+/// Checks the name under which a metric of the application would be printed against those that the gem prints.
+pub(super) fn check_printed(printed: &str, kind: &Kind) -> metric::Result<()> {
+    if printed.starts_with(naming::SELF_PREFIX) {
+        return Err(metric::Error::ReservedMetricName(printed.to_owned()));
+    }
+    for (other, _, other_kind) in &OF_PROCESSES {
+        if let Some(sample) = naming::clash((printed, kind), (other, other_kind)) {
+            return Err(metric::Error::SampleClash {
+                name: printed.to_owned(),
+                other: (*other).to_owned(),
+                sample,
+            });
+        }
+    }
+    Ok(())
+}
 
 /// The gem's own metrics that are counted into records.
 pub(super) fn counted() -> [Descriptor; 2] {
@@ -95,12 +133,13 @@ pub(super) fn removed(records: &Records<'_>) -> BTreeMap<String, (u64, f64)> {
     totals
 }
 
-fn about_the_arena(defaults: &LabelKey, arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
+/// They are everybody's, so no process's default labels are on them.
+fn about_the_arena(arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]) -> Vec<Family> {
     let created_at = records
         .header()
         .map_or(0, |header| header.created().load(Ordering::Relaxed));
     let point = |labels: &[&str], value: Value| Point {
-        defaults: defaults.clone(),
+        defaults: LabelKey::new(),
         values: LabelKey::of(labels.iter().copied()),
         process: String::new(),
         value,
@@ -168,31 +207,7 @@ fn about_the_arena(defaults: &LabelKey, arena: &Arc<Arena>, records: &Records<'_
 }
 
 fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
-    let per_process = Kind::Gauge(Aggregation::PerProcess);
-    let mut families = [
-        (
-            "process_resident_memory_bytes",
-            "Resident memory of each process",
-            per_process,
-        ),
-        (
-            "process_cpu_seconds_total",
-            "User and system CPU time of each process",
-            Kind::Counter,
-        ),
-        ("process_threads", "Threads of each process", per_process),
-        (
-            "ruby_gc_runs_total",
-            "Garbage collections of each process",
-            Kind::Counter,
-        ),
-        (
-            "ruby_gc_duration_seconds_total",
-            "Time that each process spent in garbage collection",
-            Kind::Counter,
-        ),
-    ]
-    .map(|(name, help, kind)| (descriptor(name, help, kind, &[]), Vec::new()));
+    let mut families = OF_PROCESSES.map(|(name, help, kind)| (descriptor(name, help, kind, &[]), Vec::new()));
 
     let namespace = sys::pid_namespace();
     for slot in process::living(&arena.map, Some(records.member)) {

@@ -261,6 +261,10 @@ fn examine(path: &Path, meta: &Metadata, application: u64) -> Result<Option<Mapp
         }
         Err(error) => return Err(Examined::Io(error)),
     };
+    if map.is_partial() {
+        let reason = "it is larger than the address space that this process may have";
+        return Err(Examined::Io(io::Error::new(io::ErrorKind::OutOfMemory, reason)));
+    }
     match verify(&map, application, meta.ino()) {
         Ok(()) => Ok(Some(map)),
         Err(foreign) => Err(Examined::of(map.file(), foreign)),

@@ -11,16 +11,21 @@ use super::rejection::Reason;
 use super::schema::{self, Owner};
 use super::series::Series;
 use super::shared::Arena;
-use super::{own, place};
+use super::{own, place, process};
 use crate::metric::LabelKey;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+/// Fewer removals are not worth a walk over all handles.
+const LEAST_REMOVED: u64 = 64;
+
 impl Registry {
-    /// Shows every declared metric in the arena. The one declared last is the newest of its name, so this is done as
-    /// early as there is an arena.
+    /// Shows this process's default labels and every declared metric in the arena. The one declared last is the newest
+    /// of its name, so this is done as early as there is an arena.
     pub(super) fn announce(&self, arena: &Arc<Arena>) {
         let Some(records) = arena.records() else { return };
+        // Where the disk is full, what is told of the process goes without them.
+        let _ = self.preset(&records, arena.inode);
         for metric in self.declared() {
             if self.metric_record(arena, &records, &metric).is_err() {
                 self.notice(
@@ -40,7 +45,7 @@ impl Registry {
         }
         let _slow = self.slow.lock();
         for _ in 0..ATTEMPTS {
-            let Some(arena) = self.ready().map(|arena| self.follow(arena)) else {
+            let Some(arena) = self.here() else {
                 return self.dropped(Reason::ArenaUnavailable);
             };
             if !metric.own {
@@ -63,7 +68,7 @@ impl Registry {
                     );
                     return self.dropped(Reason::ArenaFull);
                 }
-                Err(Refused::Damaged) => return self.dropped(Reason::ArenaUnavailable),
+                Err(Refused::Damaged | Refused::Sources) => return self.dropped(Reason::ArenaUnavailable),
             };
             if write(target) {
                 return;
@@ -87,11 +92,16 @@ impl Registry {
         let most = u64::from(self.settings.read().max_series);
         let node = Node::at(&arena.map, identity.metric).ok_or(Refused::Damaged)?;
         let count = node.cells().get(MetricCells::SERIES).ok_or(Refused::Damaged)?;
-        let quota = (!metric.is_overflow(series)).then_some((count, most));
-        let obtained = match records.obtain(&identity, &cells, quota) {
-            Err(Refused::Cap) if self.expire_if_due(arena) => records.obtain(&identity, &cells, quota),
-            other => other,
-        };
+        // The gem's own metrics are bounded by what they count, and have to tell of every cap that is reached.
+        let quota = (!metric.own && !metric.is_overflow(series)).then_some((count, most));
+        let mut obtained = records.obtain(&identity, &cells, quota);
+        if obtained == Err(Refused::Cap) && self.expire_if_due(arena, descriptor.kind) {
+            obtained = records.obtain(&identity, &cells, quota);
+        }
+        // Where each process has cells of its own, each may have as many label sets as there may be.
+        if obtained == Err(Refused::Cap) && descriptor.kind.per_process_cell() && metric.held_here() < most {
+            obtained = records.obtain(&identity, &cells, Some((count, u64::MAX)));
+        }
         let (held, _) = obtained?;
         let tracked = series.is_attached() || {
             let index = metric.index.read();
@@ -140,7 +150,7 @@ impl Registry {
                 return Ok(*offset);
             }
         }
-        let name = self.settings.read().printed_name(&metric.descriptor().name, metric.own);
+        let name = self.printed_name(metric);
         let offset = schema::register(records, metric.descriptor(), &name)?;
         *record = Some((Arc::downgrade(arena), offset));
         Ok(offset)
@@ -153,12 +163,15 @@ impl Registry {
             return Ok(offset);
         }
         let offset = schema::preset(records, &self.defaults.read())?;
+        if let Some(slot) = process::slot(records.map, records.member.slot) {
+            slot.preset().store(u64::from(offset), Ordering::Relaxed);
+        }
         *preset = Some((inode, offset));
         Ok(offset)
     }
 
     fn count_overflow(&self, arena: &Arc<Arena>, metric: &Arc<Metric>) {
-        let name = self.settings.read().printed_name(&metric.descriptor().name, metric.own);
+        let name = self.printed_name(metric);
         let Some(counter) = metric
             .registry
             .upgrade()
@@ -172,24 +185,24 @@ impl Registry {
         }
     }
 
-    /// Lets go of removed series at a registration, once enough were removed to be worth the walk.
-    fn let_go_if_due(&self, arena: &Arc<Arena>) {
+    /// Lets go of removed series between two scrapes, once enough were removed to be worth the walk.
+    pub(super) fn let_go_if_due(&self, arena: &Arc<Arena>) {
         if self.threads == Threads::Parallel {
             return;
         }
         let Some(header) = Header::of(&arena.map) else { return };
-        let removed = header.removals().load(Ordering::SeqCst)
-            - self
-                .released
-                .load(Ordering::Relaxed)
-                .min(header.removals().load(Ordering::SeqCst));
+        let removals = header.removals().load(Ordering::SeqCst);
+        let removed = removals.saturating_sub(self.let_go_of.load(Ordering::Relaxed));
+        if removed < LEAST_REMOVED {
+            return;
+        }
         let held: usize = self
             .metrics
             .read()
             .values()
             .map(|metric| metric.index.read().len())
             .sum();
-        if removed >= 64.max(held as u64 / 4) {
+        if removed >= held as u64 / 4 {
             self.let_go(arena);
         }
     }
@@ -198,18 +211,18 @@ impl Registry {
     pub(super) fn let_go(&self, arena: &Arc<Arena>) {
         let Some(header) = Header::of(&arena.map) else { return };
         let removals = header.removals().load(Ordering::SeqCst);
-        if removals == self.released.load(Ordering::Relaxed) {
-            return;
+        if removals != self.let_go_of.swap(removals, Ordering::Relaxed) {
+            for metric in self.metrics.read().values() {
+                metric.index.write().retain(|series| {
+                    if series.is_attached() && !series.is_current() {
+                        series.detach();
+                    }
+                    series.is_attached() || Arc::strong_count(series) > 1
+                });
+            }
         }
-        for metric in self.metrics.read().values() {
-            metric.index.write().retain(|series| {
-                if series.is_attached() && !series.is_current() {
-                    series.detach();
-                }
-                series.is_attached() || Arc::strong_count(series) > 1
-            });
-        }
-        self.released.store(arena.release(removals), Ordering::Relaxed);
+        // A page that is being rendered may stand against it, until the next time.
+        arena.release(removals);
     }
 }
 

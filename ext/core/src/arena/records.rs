@@ -53,6 +53,8 @@ pub(super) enum Refused {
     Cap,
     /// The arena cannot grow: the disk is full.
     Full,
+    /// As many arenas were folded into this one as can be.
+    Sources,
     /// The arena is damaged.
     Damaged,
 }
@@ -68,6 +70,33 @@ enum Look<'a> {
         reusable: Option<(Node<'a>, Word)>,
         blocked: bool,
     },
+}
+
+/// A walk along a chain.
+pub(super) struct Chain<'a> {
+    map: &'a Mapping,
+    next: Offset,
+    /// A damaged link may close a circle; a mark that is moved on after 1, 2, 4… steps is met again in any circle.
+    mark: Offset,
+    steps: u32,
+    power: u32,
+}
+
+impl<'a> Iterator for Chain<'a> {
+    type Item = Node<'a>;
+
+    fn next(&mut self) -> Option<Node<'a>> {
+        if self.next == 0 || self.next == self.mark {
+            return None;
+        }
+        let node = Node::at(self.map, self.next)?;
+        self.steps += 1;
+        if self.steps == self.power {
+            (self.mark, self.steps, self.power) = (self.next, 0, self.power.saturating_mul(2));
+        }
+        self.next = node.next();
+        Some(node)
+    }
 }
 
 /// Ends loops that only a damaged file or endless interference could keep going.
@@ -88,32 +117,38 @@ impl<'a> Records<'a> {
     }
 
     /// Records whose hash falls into `bucket`.
-    pub fn chain(&self, bucket: u64) -> impl Iterator<Item = Node<'a>> {
-        let map = self.map;
+    pub fn chain(&self, bucket: u64) -> Chain<'a> {
         step();
-        let mut next = map
-            .half(BUCKETS_AT + 4 * (bucket % BUCKETS))
-            .map_or(0, |head| head.load(Ordering::SeqCst));
-        // A damaged link may close a circle; a mark that is moved on after 1, 2, 4… steps is met again in any circle.
-        let (mut mark, mut steps, mut power) = (0, 0u64, 1u64);
-        std::iter::from_fn(move || {
-            if next == 0 || next == mark {
-                return None;
-            }
-            let node = Node::at(map, next)?;
-            steps += 1;
-            if steps == power {
-                (mark, steps, power) = (next, 0, power * 2);
-            }
-            next = node.next();
-            Some(node)
-        })
+        let head = self.map.half(BUCKETS_AT + 4 * (bucket % BUCKETS));
+        Chain {
+            map: self.map,
+            next: head.map_or(0, |head| head.load(Ordering::SeqCst)),
+            mark: 0,
+            steps: 0,
+            power: 1,
+        }
     }
 
-    /// Every record.
+    /// Every record: of all chains the first, then of all the second, and so on. What comes next is known long before
+    /// it is looked at, so a processor fetches many records at once; along a chain it would wait for each.
     pub fn all(&self) -> impl Iterator<Item = Node<'a>> {
-        let records = *self;
-        (0..BUCKETS).flat_map(move |bucket| records.chain(bucket))
+        let mut chains: Vec<_> = (0..BUCKETS).map(|bucket| self.chain(bucket)).collect();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            while !chains.is_empty() {
+                if at == chains.len() {
+                    at = 0;
+                }
+                match chains[at].next() {
+                    Some(node) => {
+                        at += 1;
+                        return Some(node);
+                    }
+                    None => drop(chains.swap_remove(at)),
+                }
+            }
+            None
+        })
     }
 
     /// Says that records born until now may be held from here on, and answers their last number.
@@ -196,7 +231,7 @@ impl<'a> Records<'a> {
                 counted = true;
             }
             fail::point("register:scanned");
-            let mine = match self.publish(identity, hash, cells, size, reusable) {
+            let mine = match self.publish(identity, hash, cells, size, reusable, quota.is_some()) {
                 Ok(Some(held)) => held,
                 Ok(None) => continue,
                 Err(refused) => {
@@ -273,7 +308,7 @@ impl<'a> Records<'a> {
     }
 
     /// Fills a record, `reusable` or a new one, and shows it as `PENDING`. `None` when another process took the
-    /// reusable one first.
+    /// reusable one first. `counted`: whether a cap counts it.
     fn publish(
         &self,
         identity: &Identity<'_>,
@@ -281,6 +316,7 @@ impl<'a> Records<'a> {
         cells: &[u64],
         size: u64,
         reusable: Option<(Node<'a>, Word)>,
+        counted: bool,
     ) -> Result<Option<Held>, Refused> {
         let header = self.header().ok_or(Refused::Damaged)?;
         let node = match reusable {
@@ -290,6 +326,7 @@ impl<'a> Records<'a> {
                 }
                 // After a `CLAIMED` one, whose process was killed before it had done so, as well as after a `REMOVED` one.
                 self.keep_total(&node);
+                node.empty();
                 fail::point("register:claimed");
                 node
             }
@@ -305,6 +342,7 @@ impl<'a> Records<'a> {
         let birth = header.next_birth();
         self.know();
         node.fill(identity, hash, birth, sys::wall_clock(), cells);
+        node.set_counted(counted);
         fail::point("register:filled");
         let pending = Word::new(State::Pending, birth);
         step();
@@ -436,6 +474,25 @@ impl<'a> Records<'a> {
         false
     }
 
+    /// Removes every series that is `wanted`, and answers how many there were.
+    pub fn remove_series(&self, wanted: impl Fn(&Node<'_>) -> bool) -> usize {
+        let known = self.know();
+        let remove = |node: &Node<'_>| {
+            // First the word, which is what is removed: a record that goes to another series has another one then.
+            let word = node.word();
+            word.in_use()
+                && word.sequence() <= known
+                && node.kind() == Some(RecordKind::Series)
+                && node.source() == 0
+                && wanted(node)
+                && self.remove(Held {
+                    offset: node.offset,
+                    word,
+                })
+        };
+        self.all().filter(remove).count()
+    }
+
     /// Removes a record that nothing has been written to since `touched` was last cleared. A write that comes while
     /// it is being removed keeps it in use.
     pub fn expire(&self, held: Held) -> bool {
@@ -444,7 +501,11 @@ impl<'a> Records<'a> {
         };
         let (live, expiring) = (held.word.with(State::Live), held.word.with(State::Expiring));
         let before = super::cells::fingerprint(node.cells());
-        if node.touched().load(Ordering::SeqCst) != 0 || !node.advance(live, expiring) {
+        if node.touched().load(Ordering::SeqCst) != 0 {
+            return false;
+        }
+        // Who found it idle before may have been killed before he made up his mind.
+        if !node.advance(live, expiring) && node.word() != expiring {
             return false;
         }
         fail::point("expire:expiring");
@@ -466,7 +527,7 @@ impl<'a> Records<'a> {
     }
 
     fn uncount(&self, node: &Node<'_>) {
-        if node.kind() != Some(RecordKind::Series) || node.source() != 0 {
+        if !node.is_counted() {
             return;
         }
         if let Some(count) =

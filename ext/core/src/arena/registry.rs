@@ -12,7 +12,7 @@ use super::notice::{Level, Notice, Notices};
 use super::rejection::{Reason, Rejection, CUT_LABELS, DROPPED_CELLS};
 use super::settings::{Error, Settings};
 use super::shared::Arena;
-use super::{fork, place};
+use super::{fork, own, place};
 use crate::metric::{self, naming, Descriptor, LabelKey};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -24,7 +24,8 @@ use std::sync::Arc;
 pub enum Threads {
     /// A lock of the caller's, such as Ruby's GVL, lets one thread at a time record.
     Serialized,
-    /// Threads record at once; removed series are let go of at scrapes only, which promise [`Quiescent`].
+    /// Threads record at once; only at scrapes, which promise [`Quiescent`], removed series are let go of and a
+    /// replaced arena is left.
     Parallel,
 }
 
@@ -54,7 +55,7 @@ pub struct Registry {
     pub(super) defaults: RwLock<LabelKey>,
     pub(super) preset: Mutex<Option<(place::Inode, Offset)>>,
     /// Removals up to which this process has let go.
-    pub(super) released: AtomicU64,
+    pub(super) let_go_of: AtomicU64,
     notices: Notices,
     /// Counted while there is no arena, moved into its header later.
     pub(super) homeless: [AtomicU64; DROPPED_CELLS],
@@ -85,12 +86,12 @@ impl Registry {
             metrics: RwLock::default(),
             defaults: RwLock::default(),
             preset: Mutex::new(None),
-            released: AtomicU64::new(0),
+            let_go_of: AtomicU64::new(0),
             notices: Notices::default(),
             homeless: Default::default(),
             collections: Collections::default(),
         });
-        for descriptor in super::own::counted() {
+        for descriptor in own::counted() {
             // The gem's own names clash with nothing in an empty registry.
             let _ = registry.declare_own(descriptor);
         }
@@ -113,6 +114,13 @@ impl Registry {
                 });
             }
         }
+        for metric in self.metrics.read().values().filter(|metric| !metric.own) {
+            let printed = settings.printed_name(&metric.descriptor().name, false);
+            own::check_printed(&printed, &metric.descriptor().kind).map_err(|clash| Error::PrefixClash {
+                prefix: settings.prefix.clone().unwrap_or_default(),
+                clash,
+            })?;
+        }
         let _slow = self.slow.lock();
         let mut current = self.settings.write();
         let unmoved = current.check_unmoved(&settings);
@@ -125,8 +133,14 @@ impl Registry {
             self.forget_arena();
         }
         if relabelled || moved {
+            // In one order everywhere: two processes with the same labels are to have the same series.
+            let sorted: BTreeMap<_, _> = settings
+                .default_labels
+                .iter()
+                .map(|(name, value)| (name, value))
+                .collect();
             let mut defaults = LabelKey::new();
-            for (name, value) in &settings.default_labels {
+            for (name, value) in sorted {
                 defaults.push(name);
                 defaults.push(value);
             }
@@ -148,6 +162,8 @@ impl Registry {
     /// when another metric prints samples of the same name.
     pub fn declare(self: &Arc<Self>, descriptor: Descriptor) -> metric::Result<Arc<Metric>> {
         naming::check_metric(&descriptor.name)?;
+        let printed = self.settings.read().printed_name(&descriptor.name, false);
+        own::check_printed(&printed, &descriptor.kind)?;
         self.add(descriptor, false)
     }
 
@@ -225,14 +241,23 @@ impl Registry {
         self.arena.read().clone()
     }
 
+    /// Whether instruments count at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Acquire)
+    }
+
     /// Counts a sample that was refused.
     pub fn rejected(&self, rejection: &Rejection) {
-        self.dropped(rejection.reason());
+        if self.is_enabled() {
+            self.dropped(rejection.reason());
+        }
     }
 
     /// Counts a label value that was cut.
     pub fn cut_label(&self) {
-        self.count_dropped(CUT_LABELS);
+        if self.is_enabled() {
+            self.count_dropped(CUT_LABELS);
+        }
     }
 
     /// Counts a failure of native code that was caught.
@@ -260,7 +285,7 @@ impl Registry {
 
     /// Feeds `tasker_telemetry_scrape_duration_seconds`.
     pub fn scraped(&self, took: std::time::Duration) {
-        if let Some(metric) = self.find(super::own::SCRAPES) {
+        if let Some(metric) = self.find(own::SCRAPES) {
             // A duration is finite, so it is never refused.
             let _ = metric.observe(&[], took.as_secs_f64());
         }
@@ -279,12 +304,14 @@ impl Registry {
         self.notices.past()
     }
 
-    pub(super) fn defaults(&self) -> LabelKey {
-        self.defaults.read().clone()
-    }
-
     pub(super) fn slow(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.slow.lock()
+    }
+
+    /// Name under which a metric is printed.
+    pub(super) fn printed_name(&self, metric: &Metric) -> String {
+        let settings = self.settings.read();
+        settings.printed_name(&metric.descriptor().name, metric.own)
     }
 
     pub(super) fn settings(&self) -> Settings {

@@ -99,29 +99,33 @@ pub(super) fn register(records: &Records<'_>, descriptor: &Descriptor, name: &st
 /// The record of a metric, registered if need be.
 pub(super) fn obtain(records: &Records<'_>, descriptor: &Descriptor, name: &str) -> Result<Offset, Refused> {
     let key = key_of(descriptor, name);
-    let identity = Identity {
-        kind: RecordKind::Metric,
+    let identity = identity(RecordKind::Metric, key.as_bytes());
+    let obtained = records.obtain(&identity, &[0; MetricCells::COUNT], None);
+    obtained.map(|(held, _)| held.offset)
+}
+
+/// The record of a metric, if it is in use.
+pub(super) fn find(records: &Records<'_>, descriptor: &Descriptor, name: &str) -> Option<Offset> {
+    let key = key_of(descriptor, name);
+    let found = records.find(&identity(RecordKind::Metric, key.as_bytes()));
+    found.map(|held| held.offset)
+}
+
+/// Of a record that is identified by its key alone.
+pub(super) fn identity(kind: RecordKind, key: &[u8]) -> Identity<'_> {
+    Identity {
+        kind,
         metric: 0,
         preset: 0,
         source: 0,
-        key: key.as_bytes(),
-    };
-    records
-        .obtain(&identity, &[0; MetricCells::COUNT], None)
-        .map(|(held, _)| held.offset)
+        key,
+    }
 }
 
 /// Help texts have a cell for their last declaration.
 pub(super) fn register_help(records: &Records<'_>, name: &str, help: &str, declared: u64) -> Result<(), Refused> {
     let key = LabelKey::of([name, help]);
-    let identity = Identity {
-        kind: RecordKind::Help,
-        metric: 0,
-        preset: 0,
-        source: 0,
-        key: key.as_bytes(),
-    };
-    let (held, _) = records.obtain(&identity, &[0], None)?;
+    let (held, _) = records.obtain(&identity(RecordKind::Help, key.as_bytes()), &[0], None)?;
     if let Some(cell) = Node::at(records.map, held.offset).and_then(|node| node.cells().first()) {
         cell.fetch_max(declared, Ordering::SeqCst);
     }
@@ -141,14 +145,17 @@ pub(super) fn preset(records: &Records<'_>, pairs: &LabelKey) -> Result<Offset, 
     if pairs.as_bytes().is_empty() {
         return Ok(0);
     }
-    let identity = Identity {
-        kind: RecordKind::Preset,
-        metric: 0,
-        preset: 0,
-        source: 0,
-        key: pairs.as_bytes(),
-    };
-    records.obtain(&identity, &[], None).map(|(held, _)| held.offset)
+    let obtained = records.obtain(&identity(RecordKind::Preset, pairs.as_bytes()), &[], None);
+    obtained.map(|(held, _)| held.offset)
+}
+
+/// The record of default labels, if it is in use; 0 when there are none.
+pub(super) fn find_preset(records: &Records<'_>, pairs: &LabelKey) -> Option<Offset> {
+    if pairs.as_bytes().is_empty() {
+        return Some(0);
+    }
+    let found = records.find(&identity(RecordKind::Preset, pairs.as_bytes()));
+    found.map(|held| held.offset)
 }
 
 /// What follows the label values in the key of a series that belongs to one process.

@@ -1,10 +1,9 @@
 //! Taking the picture of an arena.
 
 use super::expiry::{Expiry, Survey};
-use super::layout::Header;
 use super::node::{Node, Offset, RecordKind, State, Word};
 use super::notice::Level;
-use super::records::{Held, MetricCells, Records};
+use super::records::{Held, MetricCells, Records, Refused};
 use super::registry::{Quiescent, Registry};
 use super::schema::{self, Owner};
 use super::shared::{Arena, Pin};
@@ -18,9 +17,8 @@ use std::sync::Arc;
 /// A scrape that has begun: everything that wants quiet is done, and what was in use stays readable until it is
 /// dropped. Taking the picture and rendering it need no lock and no quiet.
 pub struct Scrape {
-    // Copies, because a fork would inherit a lock that this thread holds without the GVL.
+    // A copy, because a fork would inherit a lock that this thread holds without the GVL.
     expiry: Expiry,
-    defaults: LabelKey,
     pin: Option<Arc<Pin>>,
 }
 
@@ -43,8 +41,7 @@ impl Registry {
         }
         Scrape {
             expiry: Expiry::new(self.settings().idle_expiry),
-            defaults: self.defaults(),
-            pin: arena.map(|arena| Arc::new(arena.pin())),
+            pin: arena.and_then(|arena| arena.pin()).map(Arc::new),
         }
     }
 
@@ -52,16 +49,19 @@ impl Registry {
         self.olds.lock().retain_mut(|old| {
             // Asked before folding, so that nothing is counted between the last fold and the goodbye.
             let alive = old.is_alive();
-            match old.fold(arena) {
-                Ok(()) => alive,
-                Err(_) => {
-                    self.notice(
-                        Level::Error,
-                        "a replaced arena cannot be folded in: the disk is full".to_owned(),
-                    );
-                    true
+            let reason = match old.fold(arena) {
+                Ok(()) => return alive,
+                Err(Refused::Sources) => "too many were before it, and what it counted is lost",
+                Err(Refused::Damaged) => "it is damaged",
+                Err(Refused::Full | Refused::Cap) => {
+                    let message = "a replaced arena cannot be folded in: the disk is full";
+                    self.notice(Level::Error, message.to_owned());
+                    // There may be room later.
+                    return true;
                 }
-            }
+            };
+            self.notice(Level::Error, format!("a replaced arena cannot be folded in: {reason}"));
+            false
         });
     }
 }
@@ -74,13 +74,37 @@ impl Scrape {
         let Some(pin) = &self.pin else {
             return Snapshot::new(Vec::new(), taken_at);
         };
-        let Some(records) = pin.arena.records() else {
-            return Snapshot::new(Vec::new(), taken_at);
-        };
+        let records = pin.records();
         let walk = Walk::over(&records, self.expiry);
         let mut families = walk.families(pin, &records);
-        families.extend(own::families(&self.defaults, &pin.arena, &records, &families));
+        families.extend(own::families(&pin.arena, &records, &families));
         Snapshot::new(families, taken_at)
+    }
+}
+
+/// What was counted in arenas that were folded into this one, by the series that it belongs to.
+#[derive(Default)]
+struct Folded {
+    /// By the hash that the series itself has.
+    parts: HashMap<u64, Vec<Offset>>,
+}
+
+impl Folded {
+    fn add(&mut self, part: &Node<'_>) {
+        self.parts.entry(part.series_hash()).or_default().push(part.offset);
+    }
+
+    fn parts_of<'a>(&self, series: &Node<'a>) -> impl Iterator<Item = Node<'a>> + use<'_, 'a> {
+        let series = *series;
+        let parts = match self.parts.is_empty() {
+            true => None,
+            false => self.parts.get(&series.hash()),
+        };
+        let nodes = parts
+            .into_iter()
+            .flatten()
+            .filter_map(move |offset| series.sibling(*offset));
+        nodes.filter(move |part| part.word().in_use() && part.is_part_of(&series))
     }
 }
 
@@ -92,6 +116,7 @@ struct Walk {
     help: HashMap<String, (u64, String)>,
     metrics: Vec<(Offset, Descriptor)>,
     superseded: HashSet<Offset>,
+    folded: Folded,
 }
 
 /// A series in use.
@@ -145,6 +170,7 @@ impl Walk {
             help: HashMap::new(),
             metrics: Vec::new(),
             superseded: HashSet::new(),
+            folded: Folded::default(),
         };
         let living = process::incarnations(records.map, records.member);
         let (mut unsettled, mut series) = (false, Vec::new());
@@ -203,6 +229,7 @@ impl Walk {
                     metric: node.metric(),
                 });
             }
+            Some(RecordKind::Series) => self.folded.add(node),
             Some(RecordKind::Metric) => self
                 .metrics
                 .extend(schema::decode(node).map(|metric| (node.offset, metric))),
@@ -257,7 +284,8 @@ impl Walk {
         self.series.get(&metric).map_or(&[], Vec::as_slice)
     }
 
-    fn families(&self, pin: &Arc<Pin>, records: &Records<'_>) -> Vec<Family> {
+    fn families(mut self, pin: &Arc<Pin>, records: &Records<'_>) -> Vec<Family> {
+        let folded = Arc::new(std::mem::take(&mut self.folded));
         let mut families = Vec::new();
         for (offset, descriptor) in &self.metrics {
             let mut descriptor = descriptor.clone();
@@ -275,7 +303,7 @@ impl Walk {
                     Arc::new(aggregated(records, &descriptor, aggregation, &series))
                 }
                 kind => Arc::new(Pinned {
-                    folded: Header::of(&pin.arena.map).is_some_and(|header| header.sources().next().is_some()),
+                    folded: Arc::clone(&folded),
                     pin: Arc::clone(pin),
                     kind,
                     series,
@@ -297,7 +325,8 @@ fn aggregated(
     let mut points: Vec<Point> = Vec::new();
     let mut places: HashMap<(Vec<u8>, Vec<u8>), usize> = HashMap::new();
     let mut point = Point::new();
-    for node in series.iter().filter_map(|offset| Node::at(records.map, *offset)) {
+    let nodes = series.iter().filter_map(|offset| Node::at(records.map, *offset));
+    for node in nodes.filter(|node| node.word().in_use()) {
         load_labels(&node, &descriptor.kind, &mut point);
         point.process.clear();
         point.created_at = node.created();
@@ -340,7 +369,7 @@ struct Pinned {
     pin: Arc<Pin>,
     kind: Kind,
     series: Vec<Offset>,
-    folded: bool,
+    folded: Arc<Folded>,
 }
 
 impl Points for Pinned {
@@ -359,12 +388,8 @@ impl Points for Pinned {
         load_labels(&node, &self.kind, point);
         point.created_at = node.created();
         cells::read(&self.kind, node.cells(), &mut point.value, false);
-        if self.folded {
-            if let Some(records) = self.pin.arena.records() {
-                for part in records.folded(&node) {
-                    cells::read(&self.kind, part.cells(), &mut point.value, true);
-                }
-            }
+        for part in self.folded.parts_of(&node) {
+            cells::read(&self.kind, part.cells(), &mut point.value, true);
         }
         true
     }

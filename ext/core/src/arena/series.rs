@@ -270,6 +270,11 @@ impl Series {
         !self.record.load(Ordering::Acquire).is_null()
     }
 
+    /// Whether this process, and not just an ancestor, has taken hold of the record.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_attached() && self.generation.load(Ordering::Relaxed) == fork::generation()
+    }
+
     /// Whether the record is still in use. To be asked only of a process that has a slot.
     pub(super) fn is_current(&self) -> bool {
         let record = self.record.load(Ordering::Acquire);

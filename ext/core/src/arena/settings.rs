@@ -77,6 +77,14 @@ pub enum Error {
         /// What is accepted.
         rule: &'static str,
     },
+    /// With the prefix, or without the one before, a metric would pass for one of the gem's own.
+    #[error("config.metrics.prefix cannot be {prefix:?}: {clash}")]
+    PrefixClash {
+        /// The prefix as given.
+        prefix: String,
+        /// The metric, under the name that it would be printed with.
+        clash: crate::metric::Error,
+    },
     /// A default label's name is not valid.
     #[error("config.metrics.default_labels cannot have {label:?}: {rule}")]
     DefaultLabel {

@@ -24,10 +24,16 @@ pub(super) struct Arena {
     incarnation: AtomicU64,
     /// Fork generation in which the slot was taken; 0: none.
     attached: AtomicU32,
+    /// Fork generation in which the slot was last given back.
+    left: AtomicU32,
     attaching: Mutex<()>,
     buried_at: AtomicU64,
+    /// How many pins there are ([`PINS`]); above it the removals at which the first of them began.
     pins: AtomicU64,
 }
+
+/// The bits that count pins.
+const PINS: u64 = 0xFFFF;
 
 /// What opening an arena brought to light.
 #[derive(Default)]
@@ -85,6 +91,7 @@ impl Arena {
             slot: AtomicU32::new(0),
             incarnation: AtomicU64::new(0),
             attached: AtomicU32::new(0),
+            left: AtomicU32::new(0),
             attaching: Mutex::new(()),
             buried_at: AtomicU64::new(0),
             pins: AtomicU64::new(0),
@@ -111,6 +118,11 @@ impl Arena {
         if self.attached.load(Ordering::Acquire) == fork::generation() {
             return Ok(false);
         }
+        if self.left.load(Ordering::Acquire) == fork::generation() && self.pins.load(Ordering::SeqCst) & PINS != 0 {
+            // Back in an arena of which a page is still being rendered: its slot was kept.
+            self.attached.store(fork::generation(), Ordering::SeqCst);
+            return Ok(true);
+        }
         let header = Header::of(&self.map).ok_or(io::ErrorKind::UnexpectedEof)?;
         let member = process::attach(&self.map, &header)?;
         self.slot.store(member.slot, Ordering::Relaxed);
@@ -120,11 +132,15 @@ impl Arena {
         Ok(true)
     }
 
-    /// Gives this process's slot back: it counts into another arena from now on.
+    /// Gives this process's slot back: it counts into another arena from now on. A page that is being rendered keeps
+    /// the slot until it is done, for as long nothing that it reads may go to other labels.
     pub fn leave(&self) {
         if let Some(member) = self.member() {
-            self.attached.store(0, Ordering::Release);
-            process::detach(&self.map, member);
+            self.left.store(fork::generation(), Ordering::Release);
+            self.attached.store(0, Ordering::SeqCst);
+            if self.pins.load(Ordering::SeqCst) & PINS == 0 {
+                process::detach(&self.map, member);
+            }
         }
     }
 
@@ -164,37 +180,36 @@ impl Arena {
         epoch.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Keeps what is in use now from being reused until the pin is dropped.
-    pub fn pin(self: &Arc<Self>) -> Pin {
+    /// Keeps what is in use now from being reused until the pin is dropped. `None` for a process without a slot.
+    pub fn pin(self: &Arc<Self>) -> Option<Pin> {
+        let member = self.member()?;
         let removals = Header::of(&self.map).map_or(0, |header| header.removals().load(Ordering::SeqCst));
-        // Count in the low 16 bits; above it the removals at which the first of them began.
         let _ = self.pins.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |pins| {
-            Some(if pins & 0xFFFF == 0 {
-                removals << 16 | 1
+            Some(if pins & PINS == 0 {
+                removals << PINS.count_ones() | 1
             } else {
                 pins + 1
             })
         });
-        Pin {
+        Some(Pin {
             arena: Arc::clone(self),
+            member,
             generation: fork::generation(),
-        }
+        })
     }
 
     /// Says that this process holds nothing that was removed up to `removals`, as far as no pin stands against it.
-    /// Answers up to which removal that is said now.
-    pub fn release(&self, removals: u64) -> u64 {
+    pub fn release(&self, removals: u64) {
         let Some(slot) = self.member().and_then(|member| process::slot(&self.map, member.slot)) else {
-            return 0;
+            return;
         };
         let pins = self.pins.load(Ordering::SeqCst);
-        let most = if pins & 0xFFFF == 0 {
+        let most = if pins & PINS == 0 {
             removals
         } else {
-            removals.min(pins >> 16)
+            removals.min(pins >> PINS.count_ones())
         };
         slot.released().fetch_max(most, Ordering::SeqCst);
-        most
     }
 }
 
@@ -207,13 +222,30 @@ impl Drop for Arena {
 /// While it lives, its process keeps what was in use when it was made.
 pub(super) struct Pin {
     pub arena: Arc<Arena>,
+    member: Member,
     generation: u32,
+}
+
+impl Pin {
+    /// The log, as the process may work on it whose slot the pin keeps.
+    pub fn records(&self) -> Records<'_> {
+        Records {
+            map: &self.arena.map,
+            member: self.member,
+            buried_at: &self.arena.buried_at,
+        }
+    }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        if self.generation == fork::generation() {
-            self.arena.pins.fetch_sub(1, Ordering::SeqCst);
+        if self.generation != fork::generation() {
+            return;
+        }
+        let last = self.arena.pins.fetch_sub(1, Ordering::SeqCst) & PINS == 1;
+        if last && self.arena.member() != Some(self.member) {
+            // The process has left meanwhile.
+            process::detach(&self.arena.map, self.member);
         }
     }
 }

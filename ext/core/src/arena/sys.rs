@@ -250,6 +250,6 @@ pub(super) fn boot_clock() -> u64 {
 }
 
 /// [`boot_clock`] in milliseconds, wrapping after 49 days: for differences only.
-pub(super) fn boot_millis() -> u32 {
-    (boot_clock() / 1_000_000) as u32
+pub(super) fn boot_millis() -> u64 {
+    boot_clock() / 1_000_000
 }

@@ -16,7 +16,7 @@ impl Count {
         self.int as f64 + self.float
     }
 
-    /// The total as an integer, when the floats that were added come to one.
+    /// The total as an integer, when the floats that were added come to one and it is below 2^64.
     #[must_use]
     pub fn as_integer(&self) -> Option<u64> {
         const EXACT: f64 = (1u64 << 53) as f64;
@@ -25,7 +25,8 @@ impl Count {
             return Some(self.int);
         }
         let whole = self.float.fract() == 0.0 && (0.0..=EXACT).contains(&self.float);
-        whole.then(|| self.int.wrapping_add(self.float as u64))
+        whole.then_some(())?;
+        self.int.checked_add(self.float as u64)
     }
 }
 
