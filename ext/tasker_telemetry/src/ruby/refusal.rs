@@ -7,9 +7,13 @@ use crate::helpers::value::class_name;
 use magnus::Value;
 use tasker_telemetry_core::arena::{Metric, Rejection};
 
-/// Tells lib/ about a sample that the core refused, and therefore counted.
+/// Tells lib/ about a sample that the core refused, and therefore counted. Where metrics are switched off, nothing is
+/// wrong with any sample.
 #[cold]
 pub fn report(metric: &Metric, rejection: &Rejection) -> Result<(), Jump> {
+    if !registry().is_enabled() {
+        return Ok(());
+    }
     call(
         c"reject_sample",
         [
