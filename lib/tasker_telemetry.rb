@@ -74,7 +74,7 @@ module TaskerTelemetry
     # Declares a histogram, or finds it.
     #
     # @param (see .counter)
-    # @param buckets [Array<Numeric>, nil] upper bounds in rising order; nil for those that suit seconds
+    # @param buckets [Array<Numeric>, nil] upper bounds, each once; nil for those that suit seconds
     # @raise (see .counter)
     # @return [Histogram]
     def histogram(name, help = "", labels: [], unit: nil, buckets: nil)

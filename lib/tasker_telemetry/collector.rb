@@ -25,12 +25,16 @@ module TaskerTelemetry
       @thread&.alive? || false
     end
 
-    # Runs the block in the calling thread. Nothing that it raises gets out: the scrape is not its business.
-    def run
+    # To be said before {#run}, in the thread that will run the block: from now on it is running.
+    def claim
       @overrun = false
       @settled = false
       @thread = Thread.current
       @started_at = Clock.now
+    end
+
+    # Runs the block in the calling thread. Nothing that it raises gets out: the scrape is not its business.
+    def run
       in_application { @block.call }
       settle(:completed)
     rescue Exception => e # rubocop:disable Lint/RescueException -- SystemExit would end the process that is scraped
@@ -39,7 +43,7 @@ module TaskerTelemetry
       # Neither returned nor raised.
       failed("killed") { "did not come to its end: its thread was killed" } unless @settled
       @last_seconds = Clock.now - @started_at
-      OwnMetrics.collect_duration.observe(@last_seconds, block: location)
+      OwnMetrics::COLLECT_DURATION.observe(@last_seconds, block: location)
       @thread = nil
     end
 
@@ -90,7 +94,7 @@ module TaskerTelemetry
 
     def count(outcome)
       @counts[outcome] += 1
-      OwnMetrics.collect_runs.increment(block: location, outcome: outcome)
+      OwnMetrics::COLLECT_RUNS.increment(block: location, outcome: outcome)
     end
 
     # With the executor, a block may use ActiveRecord: its connection goes back to the pool. In an application that

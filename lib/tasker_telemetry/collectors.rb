@@ -106,7 +106,8 @@ module TaskerTelemetry
       def take
         @lock.synchronize do
           @taken_at = Clock.now
-          @current = @queue.shift unless @given_up
+          @current = @given_up ? nil : @queue.shift
+          @current&.tap(&:claim)
         end
       end
 

@@ -4,7 +4,7 @@ module TaskerTelemetry
   # A total that only grows. Made by {TaskerTelemetry.counter}.
   class Counter
     # @!method increment(by = 1, **labels)
-    #   @param by [Integer, Float] not negative; whole numbers stay exact however large the total grows
+    #   @param by [Integer, Float] not negative; whole numbers stay exact up to 2^64
     #   @return [nil]
     # @!method with(**labels)
     #   @return [BoundCounter] the series of these labels: neither a lookup nor an allocation per call

@@ -30,6 +30,14 @@ module TaskerTelemetry
     class << self
       attr_reader :instance
 
+      # Declares what is counted.
+      #
+      # @return [Array] the counter and the histogram
+      def instruments
+        [TaskerTelemetry.counter(:jobs_total, "Jobs performed", labels: LABELS),
+         TaskerTelemetry.histogram(:job_duration_seconds, "Time to perform a job", labels: LABELS, unit: :seconds)]
+      end
+
       # Does nothing the second time.
       #
       # @param base [Class] ActiveJob::Base
@@ -43,9 +51,7 @@ module TaskerTelemetry
     end
 
     def initialize
-      @total = TaskerTelemetry.counter(:jobs_total, "Jobs performed", labels: LABELS)
-      @duration = TaskerTelemetry.histogram(:job_duration_seconds, "Time to perform a job", labels: LABELS,
-                                                                                            unit: :seconds)
+      @total, @duration = self.class.instruments
     end
 
     def subscribe

@@ -91,7 +91,8 @@ module TaskerTelemetry
     def declare(name, help, labels, unit)
       settle
       name = Text.of(name)
-      @declared[name] = yield(name, Text.of(help), [*labels].map { |label| Text.of(label) }, unit && Text.of(unit))
+      unit = Text.of(unit)
+      @declared[name] = yield(name, Text.of(help), [*labels].map { |label| Text.of(label) }, (unit unless unit.empty?))
     end
 
     # Whether they make sense as bounds is the native side's to say; here they become numbers.
@@ -119,7 +120,7 @@ module TaskerTelemetry
       end
 
       settle
-      @collectors.run
+      @collectors.run if TaskerTelemetry.config.metrics.enabled
       yield
     ensure
       Log.notices

@@ -18,7 +18,7 @@ module TaskerTelemetry
     # one counts.
     COUNTING = "tasker_telemetry.counting"
 
-    # The instruments of one label set.
+    # A counter and a histogram with the same labels.
     Pair = Struct.new(:total, :duration) do
       # @private
       def record(seconds)
@@ -28,11 +28,19 @@ module TaskerTelemetry
     end
     private_constant :LABELS, :METHODS, :OTHER, :STATUSES, :UNKNOWN, :NONE, :COUNTING, :Pair
 
+    # Declares what is counted.
+    #
+    # @api private
+    # @return [Pair] of the instruments themselves
+    def self.instruments
+      Pair.new(TaskerTelemetry.counter(:http_requests_total, "Requests answered", labels: LABELS),
+               TaskerTelemetry.histogram(:http_request_duration_seconds, "Time from request to answer",
+                                         labels: LABELS, unit: :seconds))
+    end
+
     def initialize(app)
       @app = app
-      @total = TaskerTelemetry.counter(:http_requests_total, "Requests answered", labels: LABELS)
-      @duration = TaskerTelemetry.histogram(:http_request_duration_seconds, "Time from request to answer",
-                                            labels: LABELS, unit: :seconds)
+      @instruments = self.class.instruments
       @pairs = {}
       @room = TaskerTelemetry.config.metrics.max_series
     end
@@ -100,7 +108,7 @@ module TaskerTelemetry
     end
 
     def bind(statuses, labels)
-      pair = Pair.new(@total.with(**labels), @duration.with(**labels))
+      pair = Pair.new(@instruments.total.with(**labels), @instruments.duration.with(**labels))
       return pair if @room.zero?
 
       @room -= 1

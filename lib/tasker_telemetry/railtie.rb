@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "rails/railtie"
+require "tasker_telemetry/jobs"
 
 module TaskerTelemetry
   # Makes the gem at home in a Rails application: requests and jobs are counted, `config.endpoint.path` is mounted, the
@@ -9,7 +10,8 @@ module TaskerTelemetry
   # @api private
   class Railtie < ::Rails::Railtie
     # What is known by now (the application's name, its environment, its root) becomes the default, before anything is
-    # counted; the application's own initializers decide over it.
+    # counted; the application's own initializers decide over it. One that wants a name of the built-in metrics, or a
+    # default label of theirs, is told so at its own line.
     initializer "tasker_telemetry.defaults", before: :load_config_initializers do
       Railtie.settle_defaults
     end
@@ -46,6 +48,8 @@ module TaskerTelemetry
 
       def settle_defaults
         TaskerTelemetry.configure
+        Middleware.instruments
+        Jobs.instruments if defined?(::ActiveJob)
       rescue ConfigurationError => e
         Log.warn("what Rails tells cannot be the default: #{e.message}")
       end
@@ -67,10 +71,7 @@ module TaskerTelemetry
       end
 
       def count_jobs
-        ActiveSupport.on_load(:active_job) do
-          require "tasker_telemetry/jobs"
-          Jobs.install(self)
-        end
+        ActiveSupport.on_load(:active_job) { Jobs.install(self) }
       end
 
       private

@@ -35,15 +35,15 @@ module TaskerTelemetry
     end
 
     # @param format [String] one of Native.formats
-    # @param file [String, nil] to be written whole or not at all; else the page is printed
+    # @param file [String, nil] to be written whole or not at all; without one the page is printed
     def export(format, file)
       page = MetricsBackend.instance.page(format)
       raise Error, "metrics are switched off (config.metrics.enabled)" unless TaskerTelemetry.config.metrics.enabled
 
       insist_on_arena(MetricsBackend.instance.stats)
-      return write(page, @out) unless file
+      return write(page, @out) if file.nil? || file.empty?
 
-      replace(file) { |io| write(page, io) }
+      put(file) { |io| write(page, io) }
     end
 
     private
@@ -66,13 +66,20 @@ module TaskerTelemetry
       io.flush
     end
 
+    # A device or a pipe is written to; whatever else there is, is replaced. A symbolic link stays one.
+    def put(file, &)
+      file = File.realdirpath(file)
+      return File.open(file, "wb", &) if File.exist?(file) && !File.file?(file)
+
+      replace(file, &)
+    end
+
     # Readers see the old file or the new one. The name is one that no other process chooses, in the same directory,
-    # for only within one file system can a file be renamed. What was counted is not for everyone on the machine: who
-    # shall read the file is told by the mode of the one that it replaces.
+    # for only within one file system can a file be renamed.
     def replace(file)
       fresh = "#{file}.#{Process.pid}.#{rand(2**32).to_s(36)}.tmp"
       File.open(fresh, File::WRONLY | File::CREAT | File::EXCL, 0o600) do |io|
-        io.chmod(File.stat(file).mode & 0o777) if File.exist?(file)
+        take_over(File.stat(file), io) if File.exist?(file)
         yield io
         io.fsync
       end
@@ -80,6 +87,16 @@ module TaskerTelemetry
     rescue StandardError
       FileUtils.rm_f(fresh)
       raise
+    end
+
+    # What was counted is not for everyone on the machine: who shall read the file is told by the owner and the mode of
+    # the one that it replaces.
+    def take_over(replaced, io)
+      io.chown(replaced.uid, replaced.gid)
+    rescue Errno::EPERM
+      # To give a file away takes root.
+    ensure
+      io.chmod(replaced.mode & 0o777)
     end
 
     def print_tree(value, indent = "")

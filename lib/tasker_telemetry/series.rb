@@ -21,6 +21,7 @@ module TaskerTelemetry
     def initialize(row)
       @name, @kind, @help, @labels, @value, @superseded, created_at = row
       @created_at = Time.at(created_at)
+      [@labels, @value].each(&:freeze)
       freeze
     end
 

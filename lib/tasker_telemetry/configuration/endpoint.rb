@@ -13,11 +13,11 @@ module TaskerTelemetry
 
       # @!attribute token
       #   @return [String, nil] asked for as `Authorization: Bearer <token>`
-      option :token, Types::SECRET, secret: true
+      option :token, Types::TOKEN, secret: true
 
       # @!attribute username
       #   @return [String, nil] asked for by basic authentication, together with the password
-      option :username, Types::SECRET
+      option :username, Types::USERNAME
 
       # @!attribute password
       #   @return [String, nil]

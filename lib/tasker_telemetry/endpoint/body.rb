@@ -8,6 +8,9 @@ module TaskerTelemetry
     #
     # @api private
     class Body
+      # How long a client may take to read a page. What is on the page cannot be reclaimed meanwhile.
+      LONGEST_SECONDS = 120
+
       # The window of 32 KiB, and 16 for the gzip format.
       GZIP_WINDOW = Zlib::MAX_WBITS + 16
 
@@ -20,6 +23,7 @@ module TaskerTelemetry
         @page = page
         @deflate = Zlib::Deflate.new(Zlib::BEST_SPEED, GZIP_WINDOW) if gzip
         @seconds = 0.0
+        @deadline = started + LONGEST_SECONDS
         @first = piece(started)
       end
 
@@ -29,6 +33,7 @@ module TaskerTelemetry
         while chunk
           send_on(chunk, &)
           chunk = piece
+          give_up if chunk && Clock.now > @deadline
         end
         yield @deflate.finish if @deflate
         Native.scraped(@seconds)
@@ -43,6 +48,12 @@ module TaskerTelemetry
       end
 
       private
+
+      # The client has had the beginning of an answer, so all that can be done is to break it off.
+      def give_up
+        close
+        raise Error, "the client took more than #{LONGEST_SECONDS} s to read the page"
+      end
 
       def send_on(chunk)
         chunk = @deflate.deflate(chunk) if @deflate

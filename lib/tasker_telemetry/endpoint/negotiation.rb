@@ -36,7 +36,8 @@ module TaskerTelemetry
         # @return [Boolean]
         def gzip?(accept_encoding)
           qualities = ranges(accept_encoding || "identity").to_h { |range| [range.type, range.quality] }
-          qualities.fetch("gzip") { qualities.fetch("x-gzip") { qualities.fetch("*", 0) } }.positive?
+          gzip = qualities.fetch("gzip") { qualities.fetch("x-gzip") { qualities.fetch("*", 0) } }
+          gzip.positive? && gzip >= qualities.fetch("identity", 0)
         end
 
         private

@@ -63,6 +63,14 @@ module TaskerTelemetry
       BOOLEAN = Type.new("true or false", ->(value) { value if [true, false].include?(value) })
       NAME = Type.new("a String or Symbol of UTF-8, not empty and without control characters", method(:line))
       SECRET = Type.new("a String that is not empty", ->(value) { text(value) if value.is_a?(String) })
+      # What a header can carry: a token that came out of a file with its end of line would never match.
+      TOKEN = Type.new("a String that is not empty, without spaces around it or control characters", lambda do |value|
+        text(value) if value.is_a?(String) && !value.b.match?(/\A\s|\s\z|[\x00-\x1f\x7f]/n)
+      end)
+      # RFC 7617, section 2: the first colon begins the password.
+      USERNAME = Type.new("a String that is not empty, without a colon or control characters", lambda do |value|
+        text(value) if value.is_a?(String) && !value.b.match?(/[:\x00-\x1f\x7f]/n)
+      end)
       ARENA = Type.new("an absolute path, :memory, or :auto", lambda do |value|
         next value if %i[auto memory].include?(value)
 

@@ -23,9 +23,7 @@ module TaskerTelemetry
         @before = reading
         block.call
         @after = reading
-        # Only now, since the block may be what declares it. A spec that passes for want of the metric shows nothing.
-        raise ArgumentError, "no metric named #{@name} is declared" unless MetricsBackend.instance.find(@name)
-
+        insist_on_series
         changed?
       end
 
@@ -51,6 +49,23 @@ module TaskerTelemetry
       end
 
       private
+
+      # Only after the block, which may be what declares the metric. A spec that passes for want of a metric, or of a
+      # label, shows nothing.
+      def insist_on_series
+        metric = MetricsBackend.instance.find(@name)
+        raise ArgumentError, "no metric named #{@name} is declared" unless metric
+
+        known = [*metric.label_names, *TaskerTelemetry.config.metrics.default_labels.keys.map(&:to_sym), :process]
+        unknown = @labels.keys - known
+        return if unknown.empty?
+
+        raise ArgumentError, "#{@name} has no label #{listed(unknown)}; it has #{listed(known)}"
+      end
+
+      def listed(names)
+        names.map(&:inspect).join(", ")
+      end
 
       def series
         found = TaskerTelemetry.snapshot.select { |series| series.name == exported_name }
