@@ -9,20 +9,21 @@ module Bench
       # Memory of its own, in bytes: files mapped by several processes are not in it.
       def private_bytes
         GC.start
-        status("RssAnon")
+        # Counted page by page, while the kernel's running totals may be off by some dozens for each processor.
+        field("/proc/self/smaps_rollup", "Anonymous")
       end
 
       # The most memory that was resident at a time while the block ran, above what was before.
       def peak_above
         GC.start
         File.write("/proc/self/clear_refs", "5")
-        before = status("VmRSS")
+        before = field("/proc/self/status", "VmRSS")
         yield
-        status("VmHWM") - before
+        field("/proc/self/status", "VmHWM") - before
       end
 
-      def status(field)
-        File.read("/proc/self/status")[/^#{field}:\s+(\d+) kB/, 1].to_i * 1024
+      def field(file, name)
+        File.read(file)[/^#{name}:\s+(\d+) kB/, 1].to_i * 1024
       end
     end
   end

@@ -122,7 +122,7 @@ module Demo
       asked = Array.new(number) { "probe-#{SecureRandom.hex(4)}" }.to_h do |agent|
         [agent, Thread.new { scrape("User-Agent" => agent) }]
       end
-      pages = asked.transform_values { |thread| thread.value.body }
+      pages = asked.transform_values { |thread| thread.value&.body }.compact
       access_log.select { |line| pages.key?(line[:agent]) }.to_h { |line| [line[:worker], pages[line[:agent]]] }
     end
 

@@ -9,7 +9,7 @@ module Demo
     # @return [Net::HTTPResponse, nil] nil when nobody listens
     def self.get(port, path, headers = {})
       Net::HTTP.start("127.0.0.1", port, nil, open_timeout: 5, read_timeout: 20) { |http| http.get(path, headers) }
-    rescue SystemCallError, EOFError, Net::OpenTimeout
+    rescue SystemCallError, EOFError, Net::OpenTimeout, Net::ReadTimeout
       nil
     end
 

@@ -41,16 +41,22 @@ module Demo
       query("sum by (#{label}) (#{selector})").to_h { |sample| [sample["metric"][label], number(sample["value"][1])] }
     end
 
-    # Waits for a scrape that began after the call: what it saw is all that was counted until now.
+    # Waits for a scrape that began after the call and succeeded: what it saw is all that was counted until now, and
+    # what is asked from here on is answered from it.
     def catch_up
       now = Time.now.to_f
-      Wait.until("Prometheus to scrape again", 20) { total('timestamp(up{job="package_audit"})') > now }
+      scraped = 0
+      Wait.until("Prometheus to scrape again", 60) do
+        scraped = total('timestamp(up{job="package_audit"} == 1)')
+        scraped > now
+      end
+      @moment = scraped
     end
 
     private
 
     def query(expression)
-      answer = Http.get(@port, "/api/v1/query?#{URI.encode_www_form(query: expression)}")
+      answer = Http.get(@port, "/api/v1/query?#{URI.encode_www_form({ query: expression, time: @moment }.compact)}")
       return [] unless answer&.code == "200"
 
       JSON.parse(answer.body).fetch("data").fetch("result")

@@ -67,11 +67,11 @@ RSpec.describe "Counting over many processes" do
     Dir.mktmpdir do |directory|
       arena, reported = race(directory, processes, rounds) do |pids, report|
         killed = []
-        (processes / 2).times do
-          # The next one dies once the whole has come a random bit further.
-          further = reports(report).sum + random.rand(8_000)
+        # Over all that those will count who are left, from the first moment on.
+        moments = Array.new(processes / 2) { random.rand(processes * Worker::THREADS * rounds / 2) }.sort
+        moments.each do |moment|
           counting = -> { unfinished(report, rounds) - killed }
-          eventually(within: 60, every: 0.001) { reports(report).sum >= further || counting.call.empty? }
+          eventually(within: 120, every: 0.001) { reports(report).sum >= moment || counting.call.empty? }
           killed << kill_one(pids, counting.call, random)
         end
       end

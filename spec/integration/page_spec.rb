@@ -56,6 +56,33 @@ RSpec.describe "A page" do
     end
   end
 
+  it "lists series in the order of their births, whoever made them and whoever is asked" do
+    born = TaskerTelemetry.counter(:page_spec_births_total, "Births", labels: %i[number])
+    lines = -> { TaskerTelemetry.export(:prometheus).lines.grep(/^page_spec_births/) }
+    asked, ask = IO.pipe
+    answers, answer = IO.pipe
+    pid = fork do
+      ask.close
+      while (number = asked.gets)
+        born.increment(number: number.chomp)
+        answer.puts("done")
+      end
+      answer.write(lines.call.join)
+      exit!(0)
+    end
+    answer.close
+    10.downto(1) do |number|
+      next born.increment(number: number) if number.odd?
+
+      ask.puts(number)
+      answers.gets
+    end
+    ask.close
+    expected = 10.downto(1).map { |number| %(page_spec_births_total{number="#{number}"} 1\n) }
+    expect([lines.call, answers.readlines]).to eq([expected, expected])
+    Process.wait(pid)
+  end
+
   it "leaves promtool with nothing to say" do
     # Metrics of other specifications may lack the help that promtool wants.
     here = TaskerTelemetry.export(:prometheus).lines.grep(/^(# [A-Z]+ )?(page_spec|tasker_telemetry|process|ruby)_/)

@@ -65,7 +65,12 @@ RSpec.describe "A Rails application under Puma with three workers" do
           expect("#{response.code[0]}xx").to eq(status), "#{request} was answered #{response.code}"
           tally[[controller, action, known.include?(request.first) ? request.first : "OTHER", status]] += 1
         end
-        expect(answered.filter_map { |_, response| response["x-worker"] }.uniq.size).to eq(3)
+        who = answered.filter_map { |_, response| response["x-worker"] }.uniq
+        eventually(within: 60) do
+          who |= [application.request("GET", "/rack")["x-worker"]]
+          tally[["", "", "GET", "2xx"]] += 1
+          who.size == 3
+        end
 
         # Whatever worker answers shows all of it, its own scrapes so far included.
         workers = []
@@ -94,6 +99,55 @@ RSpec.describe "A Rails application under Puma with three workers" do
       application.serve
       page = application.request("GET", "/metrics").body
       expect(totals(page)).to include(%w[pages index GET 2xx] => 21)
+    end
+  end
+
+  it "counts for the old release and the new one while a phased restart puts one in place of the other" do
+    release = lambda do |number, labels, buckets, kind|
+      <<~RUBY
+        SOLD = TaskerTelemetry.counter(:sold_total, "Sold by release #{number}", labels: #{labels.keys})
+        TOOK = TaskerTelemetry.histogram(:took_seconds, "Time it took", buckets: #{buckets})
+        LEFT = TaskerTelemetry.#{kind}(:left, "Left")
+        RELEASE = lambda do
+          SOLD.increment(**#{labels})
+          TOOK.observe(0.3)
+          LEFT.increment
+          "#{number}"
+        end
+      RUBY
+    end
+    Application.open do |application|
+      initializer = "#{application.directory}/config/initializers/release.rb"
+      File.write(initializer, release.call(1, { shop: "a" }, [1], "gauge"))
+      application.serve(workers: 2, preload: false)
+      answers = Hash.new(0)
+      ask = lambda do
+        answers[application.request("GET", "/release").body] += 1
+        page = application.request("GET", "/metrics", "accept" => "application/openmetrics-text; version=1.0.0").body
+        parse_page(page, :openmetrics)
+      end
+      ask.call
+      File.write(initializer, release.call(2, { shop: "a", country: "b" }, [0.5, 1], "counter"))
+      application.restart_in_phases
+      newest = nil
+      eventually(within: 120) do
+        newest = ask.call
+        application.log.scan(/Worker \d+ \(PID: \d+\) booted/).size == 4
+      end
+      10.times { newest = ask.call }
+
+      sold = application.boot(<<~'RUBY').out.split.map(&:to_i)
+        snapshot = TaskerTelemetry.snapshot
+        of = ->(series, name) { series.select { |one| one.name == name } }
+        puts of.call(snapshot.superseded, "sold_total").sum(&:value), of.call(snapshot, "sold_total").sum(&:value),
+             of.call(snapshot.superseded, "took_seconds").sum { |one| one.value[:count] },
+             of.call(snapshot, "took_seconds").sum { |one| one.value[:count] }
+      RUBY
+      expect(sold).to eq(answers.values_at("1", "2") * 2)
+      names = newest.keys.map(&:first)
+      expect(names).to include("sold_total", "left_total")
+      expect(names).not_to include("left")
+      expect(application.log).not_to match(/Error/)
     end
   end
 

@@ -87,6 +87,22 @@ RSpec.describe "A Rails application" do
     end
   end
 
+  describe "an initializer that wants what the built-in metrics have" do
+    {
+      'TaskerTelemetry.counter(:http_requests_total, "Mine", labels: %i[path])' => /"http_requests_total" is already/,
+      'TaskerTelemetry.counter(:jobs_total, "Mine")' => /"jobs_total" is already declared/,
+      'TaskerTelemetry.configure { |config| config.metrics.default_labels = { job: "web" } }' =>
+        /default_labels cannot have "job": metric "job_duration_seconds" declares/
+    }.each do |line, reason|
+      it "is told so at its own line: #{line}" do
+        File.write("#{application.directory}/config/initializers/zz_mine.rb", "# Mine\n#{line}\n")
+        outcome = application.boot("puts :up")
+        expect(outcome.out).to eq("")
+        expect(outcome.err).to match(reason).and match(/zz_mine.rb:2/)
+      end
+    end
+  end
+
   describe "the install generator" do
     it "writes the initializer, with which the application boots" do
       outcome = application.run("bin/rails", "generate", "tasker_telemetry:install")

@@ -43,9 +43,10 @@ class Application
     run(RbConfig.ruby, "-e", "require './config/environment'\n#{code}", **settings)
   end
 
-  # Starts Puma, in cluster mode, on a port that is free.
-  def serve(workers: 3, preload: true)
-    options = ["-w", workers.to_s, "-t", "1:4", "-b", "tcp://127.0.0.1:0", "-C", "-", *("--preload" if preload)]
+  # Starts Puma, in cluster mode, on a port that is free; `puma` is what its configuration says beyond that.
+  def serve(workers: 3, preload: true, puma: "")
+    File.write("#{directory}/puma.rb", puma)
+    options = ["-w", workers.to_s, "-t", "1:4", "-b", "tcp://127.0.0.1:0", "-C", "puma.rb", *("--preload" if preload)]
     @log = "#{directory}/puma.log"
     @server = spawn(@env, RbConfig.ruby, "-S", "puma", *options, "config.ru", chdir: directory,
                                                                               %i[out err] => [@log, "w"], pgroup: true)
@@ -55,6 +56,11 @@ class Application
 
   def log
     File.read(@log)
+  end
+
+  # Has Puma put one worker after the other in place of the old ones, which load what stands in the directory by then.
+  def restart_in_phases
+    Process.kill(:USR1, @server)
   end
 
   # One request on a connection of its own.

@@ -83,8 +83,8 @@ RSpec.describe TaskerTelemetry::Configuration do
       "metrics.max_series" => [0, -1, 2**32, 1.5, "10"],
       "metrics.idle_expiry" => [0, -1, 3_155_760_001, 1e300, 10**400, Float::NAN, Float::INFINITY, "60", Complex(1, 1)],
       "endpoint.path" => ["metrics", "/met rics", "/metrics?all", ""],
-      "endpoint.token" => ["", 5, :token, "hunter2".encode("UTF-16LE")],
-      "endpoint.username" => [""],
+      "endpoint.token" => ["", 5, :token, "hunter2".encode("UTF-16LE"), "hunter2\n", " hunter2", "hun\tter2"],
+      "endpoint.username" => ["", "prometheus:1", "prometheus\n"],
       "endpoint.password" => ["", 5],
       "endpoint.allow" => ["nonsense", ["10.0.0.0/33"], [5], [], { a: 1 }],
       "endpoint.authorize" => [true, "always"]

@@ -31,6 +31,29 @@ RSpec.describe TaskerTelemetry, ".configure" do
     expect(described_class.config).to equal(before)
   end
 
+  { "metric" => /overflow_samples/, "block" => /collect_/, "outcome" => /collect_/ }.each do |label, metric|
+    it "refuses #{label} as a default label, since a metric of the gem's own declares it" do
+      expect { configure { |config| config.metrics.default_labels = { label => "x" } } }
+        .to raise_error(TaskerTelemetry::ConfigurationError, /default_labels cannot have "#{label}": .*#{metric}/)
+    end
+  end
+
+  it "refuses a prefix that makes a metric one of the gem's own" do
+    outcome = run_ruby(<<~RUBY, env: { "RACK_ENV" => "test" })
+      require "tasker_telemetry"
+      TaskerTelemetry.gauge(:threads, "Of a pool")
+      begin
+        TaskerTelemetry.configure { |config| config.metrics.prefix = "process" }
+      rescue TaskerTelemetry::ConfigurationError => e
+        puts e.message
+      end
+      TaskerTelemetry.configure { |config| config.metrics.prefix = "tasker" }
+      TaskerTelemetry.gauge(:telemetry_processes)
+    RUBY
+    expect(outcome.out).to match(/\Aconfig.metrics.prefix cannot be "process": .*"process_threads"/)
+    expect(outcome.err).to match(/"tasker_telemetry_processes" is not valid: .*\(TaskerTelemetry::DeclarationError\)/)
+  end
+
   %w[arena prefix service_name environment].each do |option|
     it "fixes #{option} with the first sample, and not with a declaration" do
       outcome = run_ruby(<<~RUBY, env: { "RACK_ENV" => "test" })

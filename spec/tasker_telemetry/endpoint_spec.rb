@@ -47,6 +47,16 @@ RSpec.describe TaskerTelemetry::Endpoint do
       expect(JSON.parse(response.body)).not_to be_empty
     end
 
+    it "is broken off for a client that takes too long to read it" do
+      40.times { |number| counter.increment(word: "#{number} #{"x" * 10_000}") }
+      stub_const("#{described_class}::Body::LONGEST_SECONDS", -1)
+      _, _, body = described_class.call({ "REQUEST_METHOD" => "GET" })
+      sent = []
+      expect { body.each { |chunk| sent << chunk } }
+        .to raise_error(TaskerTelemetry::Error, /took more than -1 s to read the page/)
+      expect(sent.size).to eq(1)
+    end
+
     ["\xff", "application/json;q=\xff", "*/*, \xff", "text/\xff;version=\xff"].each do |header|
       it "is a page for a client whose headers are #{header.inspect}, which is no text" do
         env = { "REQUEST_METHOD" => "GET", "HTTP_ACCEPT" => header, "HTTP_ACCEPT_ENCODING" => header }

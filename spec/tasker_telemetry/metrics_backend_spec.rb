@@ -53,6 +53,10 @@ RSpec.describe TaskerTelemetry::MetricsBackend do
     expect(TaskerTelemetry.histogram(:backend_spec_range, buckets: 1..3).buckets).to eq([1.0, 2.0, 3.0])
   end
 
+  it "takes no unit for what it is" do
+    expect(TaskerTelemetry.gauge(:backend_spec_unitless, unit: "").unit).to be_nil
+  end
+
   it "takes a unit, which the page tells" do
     TaskerTelemetry.counter(:backend_spec_bytes_total, "Sent", unit: :bytes).increment(3)
     expect(backend.export(:openmetrics)).to include("# UNIT backend_spec_bytes bytes\n")
@@ -79,6 +83,24 @@ RSpec.describe TaskerTelemetry::MetricsBackend do
     end
   end
 
+  describe "where metrics are switched off" do
+    before { configure { |config| config.metrics.enabled = false } }
+
+    it "records, refuses and collects nothing" do
+      configure { |config| config.strict = true }
+      counter = TaskerTelemetry.counter(:backend_spec_off_total, labels: %i[word])
+      ran = false
+      TaskerTelemetry.collect { ran = true }
+      expect([counter.increment(word: "a"), counter.increment(wrong: 1), counter.increment(-1, word: "a"),
+              counter.with(word: "a").increment("no number"), counter.value(word: "a")]).to eq([nil, nil, nil, nil, 0])
+      expect(backend.export(:prometheus)).to eq("")
+      expect(ran).to be(false)
+
+      configure { |config| config.metrics.enabled = true }
+      expect(TaskerTelemetry.status[:metrics][:dropped].values).to all eq(0)
+    end
+  end
+
   describe "#collect" do
     it "needs a block" do
       expect { TaskerTelemetry.collect }.to raise_error(ArgumentError, /needs a block/)
@@ -97,9 +119,10 @@ RSpec.describe TaskerTelemetry::MetricsBackend do
     end
 
     it "is an Enumerable of series" do
-      expect(backend.snapshot).to be_a(Enumerable).and all(be_a(TaskerTelemetry::Series))
-      expect(backend.snapshot.each.size).to eq(backend.snapshot.count)
-      expect(backend.snapshot.superseded).to eq([])
+      snapshot = backend.snapshot
+      expect(snapshot).to be_a(Enumerable).and all(be_a(TaskerTelemetry::Series))
+      expect(snapshot.each.size).to eq(snapshot.count)
+      expect(snapshot.superseded).to eq([])
     end
 
     it "has of each series the name, kind, help, labels, value and beginning" do
@@ -107,6 +130,7 @@ RSpec.describe TaskerTelemetry::MetricsBackend do
         kind: :counter, help: "Words", labels: { word: "hund", language: "de" }, value: 2, superseded?: false,
         created_at: be_within(60).of(Time.now)
       )
+      expect([series("backend_spec_words_total").labels, series("backend_spec_lengths").value]).to all be_frozen
     end
 
     it "has histograms whole" do

@@ -61,6 +61,38 @@ RSpec.describe TaskerTelemetry::Report do
       expect(File.stat(page).mode & 0o777).to eq(0o644)
     end
 
+    it "keeps the owner of the file that it replaces" do
+      skip "to give a file away takes root" unless Process.uid.zero?
+
+      page = "#{directory}/page.prom"
+      File.write(page, "old")
+      File.chmod(0o640, page)
+      File.chown(1, 1, page)
+      rake("tasker_telemetry:export_now", env: { "OUTPUT" => page })
+      expect(File.read(page)).to include("orders_total")
+      expect(File.stat(page)).to have_attributes(uid: 1, gid: 1, mode: 0o100640)
+    end
+
+    it "writes to what a link names, and leaves the link" do
+      File.symlink("#{directory}/page.prom", "#{directory}/link")
+      2.times { rake("tasker_telemetry:export_now", env: { "OUTPUT" => "#{directory}/link" }) }
+      expect(File).to be_symlink("#{directory}/link")
+      expect(File.read("#{directory}/page.prom")).to include("orders_total")
+    end
+
+    it "writes into a pipe or a device, and leaves it where it is" do
+      pipe = "#{directory}/pipe"
+      File.mkfifo(pipe)
+      reader = Thread.new { File.read(pipe) }
+      rake("tasker_telemetry:export_now", env: { "OUTPUT" => pipe })
+      expect(reader.value).to include("orders_total")
+      expect(File).to be_pipe(pipe)
+    end
+
+    it "prints when the file has no name" do
+      expect(rake("tasker_telemetry:export_now", env: { "OUTPUT" => "" }).out).to include("orders_total")
+    end
+
     it "fails, and says why, when there is no such format or the file cannot be written" do
       outcome = rake("tasker_telemetry:export_now[xml]")
       expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])

@@ -48,6 +48,11 @@ RSpec.describe TaskerTelemetry::RSpec do
                       "but it went from 1 to 2")
     end
 
+    it "fails for a label that the metric has not, also where it expects nothing" do
+      expect { expect { order }.not_to increment_metric(:rspec_spec_total).with(state: "paid") }
+        .to raise_error(ArgumentError, "rspec_spec_total has no label :state; it has :status, :plan, :process")
+    end
+
     it "sees what another process counts" do
       count_elsewhere = lambda do
         Process.wait(fork do

@@ -43,7 +43,8 @@ RSpec.describe TaskerTelemetry::Endpoint::Negotiation do
     {
       nil => false, "" => false, "identity" => false, "deflate" => false, "gzip" => true, "GZIP" => true,
       "deflate, gzip;q=1.0, *;q=0.5" => true, "gzip;q=0" => false, "gzip;q=0, *" => false, "*" => true,
-      "identity, *;q=0" => false, "x-gzip" => true, "gzip;q=0.001" => true, "gzip;q=nonsense" => false
+      "identity, *;q=0" => false, "x-gzip" => true, "gzip;q=0.001" => true, "gzip;q=nonsense" => false,
+      "gzip;q=0.5, identity" => false, "gzip, identity" => true, "gzip;q=0.5, identity;q=0.4" => true
     }.each do |encodings, answer|
       it "is #{answer} for #{encodings.inspect}" do
         expect(described_class.gzip?(encodings)).to be(answer)
