@@ -1,15 +1,16 @@
 //! Where it is counted: one memory-mapped file per application and machine, shared by all its processes.
 //!
 //! From the bottom up: [`sys`] and [`map`] reach the file, [`layout`] and [`node`] say what stands where, [`process`]
-//! knows who is alive, [`records`] finds, registers and removes records without a lock, [`place`] makes and finds
-//! the file, [`shared`] is one mapped arena; [`Registry`], [`Metric`] and [`Series`] are what this process declared and
-//! holds; [`Scrape`] takes the picture that all else reads. `docs/ARCHITECTURE.md` tells why it is as it is.
+//! knows who is alive, [`records`] finds and registers records without a lock and [`removal`] ends them, [`place`] makes
+//! and finds the file, [`shared`] is one mapped arena; [`Registry`], [`Metric`] and [`Series`] are what this process
+//! declared and holds; [`Scrape`] takes the picture that all else reads. `docs/ARCHITECTURE.md` tells why it is as it is.
 //!
 //! This is the only module of the crate that may be unsafe.
 
 #![allow(unsafe_code)]
 
 mod cells;
+mod chain;
 mod collections;
 mod expiry;
 pub mod fail;
@@ -32,6 +33,7 @@ mod recording;
 mod records;
 mod registry;
 mod rejection;
+mod removal;
 mod schema;
 mod scrape;
 mod series;

@@ -1,4 +1,4 @@
-//! Finding, registering and removing records, without a lock.
+//! Finding and registering records, without a lock.
 //!
 //! Records hang in chains by hash. A chain only ever grows at its head; a record that is out of use stays where it is
 //! and is filled anew with another key of the same chain. So a walker never trips, whatever others are doing, and
@@ -10,6 +10,7 @@
 //! killed between them holds nobody up; and whoever comes later finds either the winner or a pending record that it
 //! must settle first, so there is never a second winner.
 
+use super::chain::{abreast, Chain};
 use super::layout::{Header, BUCKETS, BUCKETS_AT, UNIT};
 use super::map::Mapping;
 use super::node::{Identity, Node, Offset, RecordKind, State, Word};
@@ -72,33 +73,6 @@ enum Look<'a> {
     },
 }
 
-/// A walk along a chain.
-pub(super) struct Chain<'a> {
-    map: &'a Mapping,
-    next: Offset,
-    /// A damaged link may close a circle; a mark that is moved on after 1, 2, 4… steps is met again in any circle.
-    mark: Offset,
-    steps: u32,
-    power: u32,
-}
-
-impl<'a> Iterator for Chain<'a> {
-    type Item = Node<'a>;
-
-    fn next(&mut self) -> Option<Node<'a>> {
-        if self.next == 0 || self.next == self.mark {
-            return None;
-        }
-        let node = Node::at(self.map, self.next)?;
-        self.steps += 1;
-        if self.steps == self.power {
-            (self.mark, self.steps, self.power) = (self.next, 0, self.power.saturating_mul(2));
-        }
-        self.next = node.next();
-        Some(node)
-    }
-}
-
 /// Ends loops that only a damaged file or endless interference could keep going.
 const ATTEMPTS: usize = 1000;
 
@@ -120,35 +94,12 @@ impl<'a> Records<'a> {
     pub fn chain(&self, bucket: u64) -> Chain<'a> {
         step();
         let head = self.map.half(BUCKETS_AT + 4 * (bucket % BUCKETS));
-        Chain {
-            map: self.map,
-            next: head.map_or(0, |head| head.load(Ordering::SeqCst)),
-            mark: 0,
-            steps: 0,
-            power: 1,
-        }
+        Chain::from(self.map, head.map_or(0, |head| head.load(Ordering::SeqCst)))
     }
 
-    /// Every record: of all chains the first, then of all the second, and so on. What comes next is known long before
-    /// it is looked at, so a processor fetches many records at once; along a chain it would wait for each.
+    /// Every record.
     pub fn all(&self) -> impl Iterator<Item = Node<'a>> {
-        let mut chains: Vec<_> = (0..BUCKETS).map(|bucket| self.chain(bucket)).collect();
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            while !chains.is_empty() {
-                if at == chains.len() {
-                    at = 0;
-                }
-                match chains[at].next() {
-                    Some(node) => {
-                        at += 1;
-                        return Some(node);
-                    }
-                    None => drop(chains.swap_remove(at)),
-                }
-            }
-            None
-        })
+        abreast((0..BUCKETS).map(|bucket| self.chain(bucket)).collect())
     }
 
     /// Says that records born until now may be held from here on, and answers their last number.
@@ -449,109 +400,6 @@ impl<'a> Records<'a> {
         }
         if let Some(removed) = metric.cells().get(MetricCells::REMOVED_FLOAT) {
             super::cells::add_float(removed, float);
-        }
-    }
-
-    /// Takes a record out of use; `false` when it is already.
-    pub fn remove(&self, held: Held) -> bool {
-        let Some(node) = Node::at(self.map, held.offset) else {
-            return false;
-        };
-        let removing = held.word.with(State::Removing);
-        // An add may turn `EXPIRING` into `LIVE` between two tries.
-        while held.word.with(State::Live) == node.word() || held.word.with(State::Expiring) == node.word() {
-            for state in [State::Live, State::Expiring] {
-                if node.advance(held.word.with(state), removing) {
-                    fail::point("remove:removing");
-                    self.uncount(&node);
-                    self.number(&node, removing);
-                    fail::point("remove:removed");
-                    self.remove_folded(&node);
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    /// Removes every series that is `wanted`, and answers how many there were.
-    pub fn remove_series(&self, wanted: impl Fn(&Node<'_>) -> bool) -> usize {
-        let known = self.know();
-        let remove = |node: &Node<'_>| {
-            // First the word, which is what is removed: a record that goes to another series has another one then.
-            let word = node.word();
-            word.in_use()
-                && word.sequence() <= known
-                && node.kind() == Some(RecordKind::Series)
-                && node.source() == 0
-                && wanted(node)
-                && self.remove(Held {
-                    offset: node.offset,
-                    word,
-                })
-        };
-        self.all().filter(remove).count()
-    }
-
-    /// Removes a record that nothing has been written to since `touched` was last cleared. A write that comes while
-    /// it is being removed keeps it in use.
-    pub fn expire(&self, held: Held) -> bool {
-        let Some(node) = Node::at(self.map, held.offset) else {
-            return false;
-        };
-        let (live, expiring) = (held.word.with(State::Live), held.word.with(State::Expiring));
-        let before = super::cells::fingerprint(node.cells());
-        if node.touched().load(Ordering::SeqCst) != 0 {
-            return false;
-        }
-        // Who found it idle before may have been killed before he made up his mind.
-        if !node.advance(live, expiring) && node.word() != expiring {
-            return false;
-        }
-        fail::point("expire:expiring");
-        // A write either sees `EXPIRING` when it looks again, or its value is seen here.
-        let after = super::cells::fingerprint(node.cells());
-        if before != after || node.touched().load(Ordering::SeqCst) != 0 {
-            node.advance(expiring, live);
-            return false;
-        }
-        let removing = held.word.with(State::Removing);
-        if !node.advance(expiring, removing) {
-            return false;
-        }
-        fail::point("expire:removing");
-        self.uncount(&node);
-        self.number(&node, removing);
-        self.remove_folded(&node);
-        true
-    }
-
-    fn uncount(&self, node: &Node<'_>) {
-        if !node.is_counted() {
-            return;
-        }
-        if let Some(count) =
-            Node::at(self.map, node.metric()).and_then(|metric| metric.cells().get(MetricCells::SERIES))
-        {
-            let _ = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
-        }
-    }
-
-    /// Numbers a removal, after the record is out of use: who releases removals up to a number has seen them all.
-    pub fn number(&self, node: &Node<'_>, removing: Word) {
-        if let Some(header) = self.header() {
-            step();
-            let removal = header.removals().fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-            node.advance(removing, Word::new(State::Removed, removal));
-        }
-    }
-
-    fn remove_folded(&self, node: &Node<'_>) {
-        for part in self.folded(node) {
-            self.remove(Held {
-                offset: part.offset,
-                word: part.word(),
-            });
         }
     }
 
