@@ -349,6 +349,17 @@ impl<'a> Node<'a> {
             && self.has_key(identity.key)
     }
 
+    /// What identifies the record, whose kind and key these are.
+    pub fn identity<'k>(&self, kind: RecordKind, key: &'k [u8]) -> Identity<'k> {
+        Identity {
+            kind,
+            metric: self.metric(),
+            preset: self.preset(),
+            source: self.source(),
+            key,
+        }
+    }
+
     /// Another record of the same log.
     pub fn sibling(&self, offset: Offset) -> Option<Self> {
         Self::at(self.map, offset)
@@ -358,11 +369,8 @@ impl<'a> Node<'a> {
     pub fn series_hash(&self) -> u64 {
         let key = self.key();
         let series = Identity {
-            kind: RecordKind::Series,
-            metric: self.metric(),
-            preset: self.preset(),
             source: 0,
-            key: &key,
+            ..self.identity(RecordKind::Series, &key)
         };
         series.hash()
     }
@@ -429,13 +437,6 @@ impl<'a> Node<'a> {
             return false;
         }
         let key = self.key();
-        let identity = Identity {
-            kind,
-            metric: self.metric(),
-            preset: self.preset(),
-            source: self.source(),
-            key: &key,
-        };
-        key.len() == self.key_length() && identity.hash() == self.hash()
+        key.len() == self.key_length() && self.identity(kind, &key).hash() == self.hash()
     }
 }

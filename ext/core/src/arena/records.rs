@@ -410,13 +410,9 @@ impl<'a> Records<'a> {
             return Vec::new();
         }
         let key = node.key();
-        let (metric, preset) = (node.metric(), node.preset());
         let part = |source| Identity {
-            kind: RecordKind::Series,
-            metric,
-            preset,
             source,
-            key: &key,
+            ..node.identity(RecordKind::Series, &key)
         };
         header
             .sources()
@@ -429,13 +425,7 @@ impl<'a> Records<'a> {
         let word = node.word();
         let Some(kind) = node.kind() else { return };
         let key = node.key();
-        let identity = Identity {
-            kind,
-            metric: node.metric(),
-            preset: node.preset(),
-            source: node.source(),
-            key: &key,
-        };
+        let identity = node.identity(kind, &key);
         fence(Ordering::Acquire);
         if word.state() == Some(State::Pending) && node.word() == word {
             self.settle(&identity, identity.hash(), None);
