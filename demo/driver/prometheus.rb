@@ -42,12 +42,13 @@ module Demo
     end
 
     # Waits for a scrape that began after the call and succeeded: what it saw is all that was counted until now, and
-    # what is asked from here on is answered from it.
+    # what is asked from here on is answered from it. Prometheus knows a sample's own time only of a bare selector; of
+    # `up == 1` it would tell the time at which it was asked.
     def catch_up
       now = Time.now.to_f
       scraped = 0
       Wait.until("Prometheus to scrape again", 60) do
-        scraped = total('timestamp(up{job="package_audit"} == 1)')
+        scraped = total('timestamp(up{job="package_audit"}) and (up{job="package_audit"} == 1)')
         scraped > now
       end
       @moment = scraped
