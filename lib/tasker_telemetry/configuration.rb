@@ -4,6 +4,7 @@ require "tasker_telemetry/options"
 require "tasker_telemetry/configuration/defaults"
 require "tasker_telemetry/configuration/metrics"
 require "tasker_telemetry/configuration/endpoint"
+require "tasker_telemetry/configuration/traces"
 
 module TaskerTelemetry
   # What a person decided in {TaskerTelemetry.configure}, and the defaults for the rest.
@@ -26,6 +27,16 @@ module TaskerTelemetry
     #   @return [Logger, nil] default: Rails.logger, else a Logger on standard error
     option :logger, Types::LOGGER, opaque: true
 
+    # @!attribute filter_parameters
+    #   @return [Array<String, Symbol, Regexp, #call>] what spans, logs and errors must not show, as Rails'
+    #     `config.filter_parameters`, to which these are added. Without Rails they are added to passw, secret, token,
+    #     _key, crypt, salt, certificate, otp and ssn
+    option :filter_parameters, Types::FILTERS, default: [].freeze
+
+    # @!attribute filter_mask
+    #   @return [String] what stands in the place of what is filtered
+    option :filter_mask, Types::NAME, default: "[FILTERED]"
+
     # @!attribute [r] metrics
     #   @return [Metrics]
     group :metrics, Metrics
@@ -33,6 +44,10 @@ module TaskerTelemetry
     # @!attribute [r] endpoint
     #   @return [Endpoint]
     group :endpoint, Endpoint
+
+    # @!attribute [r] traces
+    #   @return [Traces]
+    group :traces, Traces
 
     def initialize(path = "config")
       super
@@ -51,7 +66,8 @@ module TaskerTelemetry
     # @api private
     # @return [Hash] what the native side is told
     def to_native
-      { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp }
+      { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp,
+        traces: traces.to_native, otlp: metrics.otlp.to_native, filter: Filters.of(self).to_native }
         .merge(metrics.to_native)
     end
   end

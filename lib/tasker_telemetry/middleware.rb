@@ -60,26 +60,27 @@ module TaskerTelemetry
       env[COUNTING] = true
       # The method that came over the wire: middleware further in may rewrite it.
       verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
-      status = UNKNOWN
+      span = Tracing::Requests.start(env, verb)
+      status = nil
       response = @app.call(env)
-      status = status_class(response[0])
+      status = response[0].to_i
       response
-    rescue Exception # rubocop:disable Lint/RescueException -- whatever it is, the server answers 500
-      status = "5xx"
+    rescue Exception => e # rubocop:disable Lint/RescueException -- whatever it is, the server answers 500
+      status = 500
       raise
     ensure
       env.delete(COUNTING)
-      record(env, verb, status, started)
+      record(env, verb, status, started, span, e)
     end
 
     def status_class(status)
-      status = status.to_i
-      status.between?(100, 599) ? STATUSES[status / 100] : UNKNOWN
+      status&.between?(100, 599) ? STATUSES[status / 100] : UNKNOWN
     end
 
-    def record(env, verb, status, started)
+    def record(env, verb, status, started, span, error)
       controller, action = action_of(env["action_controller.instance"])
-      pair_of(controller, action, verb, status).record(Clock.now - started)
+      pair_of(controller, action, verb, status_class(status)).record(Clock.now - started)
+      Tracing::Requests.finish(span, verb, controller, action, status, error) if span
     rescue StandardError => e
       Log.limited(:middleware, :error) { "a request could not be counted: #{Failure.describe(e)}" }
     end

@@ -24,6 +24,12 @@ module TaskerTelemetry
         nil
       end
 
+      # @param text [String] with URLs in it
+      # @return [String] without the names and passwords in them
+      def without_user_info(text)
+        text.gsub(%r{(://)[^/?#\s"]*@}, '\1')
+      end
+
       private
 
       def converted(text, **options)

@@ -2,6 +2,7 @@
 
 require "tasker_telemetry/options"
 require "tasker_telemetry/configuration/defaults"
+require "tasker_telemetry/configuration/otlp"
 
 module TaskerTelemetry
   class Configuration < Options
@@ -31,6 +32,10 @@ module TaskerTelemetry
       # @!attribute idle_expiry
       #   @return [Float, nil] seconds after which a series that nobody writes is removed
       option :idle_expiry, Types::SECONDS
+
+      # @!attribute [r] otlp
+      #   @return [Otlp]
+      group :otlp, Otlp
 
       # @api private
       # @return [Hash] what the native side is told

@@ -8,6 +8,7 @@ pub mod labels;
 pub mod method;
 pub mod nogvl;
 pub mod number;
+pub mod text;
 pub mod value;
 
 use std::sync::{Arc, LazyLock};

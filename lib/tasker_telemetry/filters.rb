@@ -1,0 +1,73 @@
+# frozen_string_literal: true
+
+require "tasker_telemetry/text"
+
+module TaskerTelemetry
+  # What must not be shown: Rails' filter parameters and `config.filter_parameters`, sorted by who can apply them.
+  # Names and most Regexps are the native side's, which sees every key and every text. A callable, and a Regexp that
+  # only Ruby understands, are asked for each value of a payload.
+  #
+  # @api private
+  class Filters
+    # Where there is no Rails to say.
+    DEFAULT = %w[passw secret token _key crypt salt certificate otp ssn].freeze
+    # What Ruby's Regexps have and linear ones do not: looking around, back references, atomic groups, recursion.
+    RUBY_ONLY = /\(\?[=!>~<](?![a-z])|\(\?\(|\\[1-9kgGKRXhH]|[*+?}]\+/
+    private_constant :DEFAULT, :RUBY_ONLY
+
+    # @param config [Configuration]
+    # @return [Filters]
+    def self.of(config)
+      new((rails || DEFAULT) + config.filter_parameters, config.filter_mask)
+    end
+
+    def self.rails
+      return unless defined?(::Rails.application) && ::Rails.application
+
+      ::Rails.application.config.filter_parameters
+    end
+    private_class_method :rails
+
+    # @param filters [Array<String, Symbol, Regexp, #call>]
+    # @param mask [String]
+    def initialize(filters, mask)
+      @names, others = filters.partition { |filter| filter.is_a?(String) || filter.is_a?(Symbol) }
+      @patterns, @asked = others.partition { |filter| filter.is_a?(Regexp) && !filter.source.match?(RUBY_ONLY) }
+      @mask = mask
+    end
+
+    # @return [Hash] what the native side is told
+    def to_native
+      { names: @names.map { |name| Text.of(name) }, patterns: @patterns.map { |pattern| linear(pattern) }, mask: @mask,
+        ask: !@asked.empty? }
+    end
+
+    # What the native side cannot decide.
+    #
+    # @param name [String] a key of a payload
+    # @param value [Object]
+    # @return [Object] the value, or what is to be shown in its place
+    def call(name, value)
+      @asked.each do |filter|
+        if filter.is_a?(Regexp)
+          return @mask if filter.match?(name)
+        elsif value.is_a?(String)
+          # Rails' callables change the String that they are given.
+          value = value.dup
+          filter.arity == 2 ? filter.call(name, value) : filter.call(name, value, {})
+        end
+      end
+      value
+    end
+
+    private
+
+    # The same in the native side's syntax.
+    def linear(pattern)
+      flags = { Regexp::IGNORECASE => "i", Regexp::MULTILINE => "s", Regexp::EXTENDED => "x" }
+              .filter_map { |bit, flag| flag if pattern.options.anybits?(bit) }.join
+      # In Ruby `^` and `$` are always those of a line.
+      "(?m#{flags})#{Text.of(pattern.source).gsub("\\Z", "\\z")}"
+    end
+  end
+end

@@ -1,0 +1,68 @@
+# frozen_string_literal: true
+
+module TaskerTelemetry
+  # Turns the events that {EventRouter} routes into metrics, spans and log lines. It is attached by itself, to
+  # ActiveSupport::Notifications or, where that is absent, to the gem's own bus; both hand their events to the native
+  # side, which decides and does the rest.
+  class TelemetrySubscriber
+    # Stands for the names that are routed. It has to be a Regexp, for ActiveSupport takes nothing else that is not a
+    # name; which names fit is the router's to say.
+    class Routed < Regexp
+      # @param name [String]
+      # @return [Boolean]
+      def ===(name)
+        name.is_a?(String) && Native.event_routed?(name)
+      end
+    end
+    private_constant :Routed
+
+    class << self
+      # Listens to the events of this process. Does nothing the second time, so nothing is counted twice.
+      #
+      # @return [nil]
+      def attach
+        buses.each do |bus|
+          next if attached.include?(bus)
+
+          attached << bus
+          bus.subscribe(Routed.new(""), Native::SUBSCRIBER)
+        end
+        nil
+      end
+
+      # Listens to a publisher of another kind as well.
+      #
+      # @see EventRouter#listen_to
+      def subscribe(publisher, *names)
+        TaskerTelemetry.events.listen_to(publisher, *names)
+      end
+
+      # Takes in an event that happens now, from wherever it comes.
+      #
+      # @api private
+      # @return [Boolean] whether something became of it
+      def take(name, payload)
+        Native.take_event(name, payload)
+      end
+
+      # Lets every bus ask again which names are routed: they remember the answer until somebody subscribes.
+      #
+      # @api private
+      # @return [nil]
+      def refresh
+        attached.each { |bus| bus.unsubscribe(bus.subscribe(/(?!)/) { nil }) }
+        nil
+      end
+
+      private
+
+      def attached
+        @attached ||= []
+      end
+
+      def buses
+        [Notifications, *(ActiveSupport::Notifications if defined?(::ActiveSupport::Notifications))]
+      end
+    end
+  end
+end

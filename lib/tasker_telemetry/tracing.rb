@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+require "tasker_telemetry/text"
+
+module TaskerTelemetry
+  # Spans around code, and the way that a trace takes from process to process.
+  #
+  # @api private
+  module Tracing
+    # Where a trace stands: `trace_id` and `span_id` in lower-case hexadecimal digits, 32 and 16 of them.
+    Place = Struct.new(:trace_id, :span_id, :sampled) do
+      alias_method :sampled?, :sampled
+    end
+
+    HEADERS = %w[traceparent tracestate].freeze
+
+    class << self
+      # Runs the block inside a span. The span ends with the block, however the block is left.
+      def in_span(name, attributes = nil, kind = :internal, headers = nil)
+        span = Native.start_span(name, attributes, kind, *(headers || foreign))
+        begin
+          yield span
+        rescue Exception => e # rubocop:disable Lint/RescueException -- what a signal ended has failed as well
+          span.record_exception(e)
+          raise
+        ensure
+          span.finish
+        end
+      end
+
+      # Begins a span that somebody else ends.
+      def start(name, attributes, kind, headers = nil)
+        Native.start_span(name, attributes, kind, *(headers || foreign))
+      end
+
+      # @return [Place, nil] the current span's
+      def current
+        place = Native.current_trace
+        Place.new(*place).freeze if place
+      end
+
+      # @return [Hash{String => String}] what carries the current trace to another process; empty outside of any
+      def headers
+        HEADERS.zip(Native.trace_headers || []).to_h.compact
+      end
+
+      # @param carrier [Hash{String => String}] with W3C's traceparent, and tracestate if there was one
+      # @return [Array(String, String), nil] both, for {.in_span}; nil when it carries no trace
+      def carried(carrier)
+        parent = carrier["traceparent"]
+        [parent, carrier["tracestate"]] if parent.is_a?(String)
+      end
+
+      # The current span of OpenTelemetry Ruby, where that is loaded and no span of ours is open: ours join its trace.
+      def foreign
+        return unless foreign? && !Native.tracing?
+
+        context = ::OpenTelemetry::Trace.current_span.context
+        return unless context.valid?
+
+        ["00-#{context.hex_trace_id}-#{context.hex_span_id}-0#{context.trace_flags.sampled? ? 1 : 0}",
+         context.tracestate&.to_s]
+      rescue StandardError => e
+        Log.limited(:tracing, :foreign) { "OpenTelemetry's current span could not be read: #{Failure.describe(e)}" }
+        nil
+      end
+
+      # Whether OpenTelemetry Ruby is loaded.
+      def foreign?
+        defined?(::OpenTelemetry::Trace) && ::OpenTelemetry::Trace.respond_to?(:current_span)
+      end
+    end
+  end
+end

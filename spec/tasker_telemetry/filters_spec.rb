@@ -1,0 +1,38 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerTelemetry::Filters do
+  def filters(*given)
+    described_class.new(given, "***")
+  end
+
+  it "tells the native side names and Regexps, in its own syntax" do
+    expect(filters(:iban, "api.key", /card/i, /\Apin\Z/, /a.b/mx).to_native).to eq(
+      names: %w[iban api.key], patterns: ['(?mi)card', '(?m)\Apin\z', "(?msx)a.b"], mask: "***", ask: false
+    )
+  end
+
+  it "asks Ruby for what only Ruby understands" do
+    around = filters(/(?<!not_)pin/, /\A\h+\z/)
+    expect(around.to_native).to include(patterns: [], ask: true)
+    expect(around.call("pin", 5)).to eq("***")
+    expect(around.call("not_pin", 5)).to eq(5)
+    expect(around.call("beef", "x")).to eq("***")
+  end
+
+  it "lets callables change a copy of a String, as Rails does" do
+    text = "4111 1111"
+    blanking = filters(->(key, value) { value.gsub!(/\d/, "x") if key == "card" })
+    expect(blanking.call("card", text)).to eq("xxxx xxxx")
+    expect(blanking.call("other", text)).to eq(text)
+    expect(blanking.call("card", 5)).to eq(5)
+    expect(text).to eq("4111 1111")
+    expect(filters(->(_, value, params) { value << params.size.to_s }).call("a", +"b")).to eq("b0")
+  end
+
+  it "adds what the configuration says to the defaults where there is no Rails" do
+    config = TaskerTelemetry::Configuration.new
+    config.filter_parameters = [:iban]
+    expect(described_class.of(config).to_native[:names])
+      .to eq(%w[passw secret token _key crypt salt certificate otp ssn iban])
+  end
+end
