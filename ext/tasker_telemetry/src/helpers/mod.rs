@@ -6,8 +6,11 @@ pub mod guard;
 pub mod jump;
 pub mod labels;
 pub mod method;
+pub mod nested;
 pub mod nogvl;
 pub mod number;
+pub mod payload;
+pub mod symbols;
 pub mod text;
 pub mod value;
 
