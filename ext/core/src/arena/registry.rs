@@ -295,7 +295,8 @@ impl Registry {
         }
     }
 
-    pub(super) fn notice(&self, level: Level, message: String) {
+    /// Takes note of what is to be logged, once however often it happens.
+    pub fn notice(&self, level: Level, message: String) {
         self.notices.add(level, message);
     }
 
