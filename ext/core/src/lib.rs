@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arena;
+pub mod event;
 pub mod export;
 pub mod metric;
 pub mod snapshot;

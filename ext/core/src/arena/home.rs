@@ -8,7 +8,7 @@ use super::registry::{Registry, Threads};
 use super::series::Series;
 use super::settings::{Place, Settings};
 use super::shared::{self, Arena};
-use super::{fail, place, process};
+use super::{fail, notes, place, process};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -198,6 +198,7 @@ impl Registry {
         *self.preset.lock() = None;
         *self.arena.write() = Some(Arc::clone(&fresh));
         self.arrived(&fresh);
+        notes::carry(&arena, &fresh);
         fail::point("fold:moved");
         arena.leave();
         fail::point("fold:left");

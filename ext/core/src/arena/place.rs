@@ -8,7 +8,7 @@ use super::layout::{Foreign, Header, Identity, CHUNKS, CHUNKS_AT, LAYOUT, LOG_AT
 use super::map::Mapping;
 use super::node::State;
 use super::records::Records;
-use super::{fail, process, sys};
+use super::{fail, notes, process, sys};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -329,6 +329,10 @@ pub(super) fn records_are_sound(map: &Mapping) -> bool {
     };
 
     let mut extents: Vec<(u64, u64)> = chunk_offsets(map).map(|offset| (offset, offset + 4096)).collect();
+    extents.extend(notes::place_of(map).map(|start| (start, start + notes::SIZE)));
+    if extents.iter().any(|(start, end)| *start < LOG_AT || *end > tail) {
+        return false;
+    }
     let most = (map.length() / UNIT) as usize;
     for bucket in 0..super::layout::BUCKETS {
         let head = map

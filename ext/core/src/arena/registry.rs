@@ -8,6 +8,7 @@ use super::fold::Old;
 use super::instrument::Metric;
 use super::layout::Header;
 use super::node::Offset;
+use super::notes::Notes;
 use super::notice::{Level, Notice, Notices};
 use super::rejection::{Reason, Rejection, CUT_LABELS, DROPPED_CELLS};
 use super::settings::{Error, Settings};
@@ -17,7 +18,7 @@ use crate::metric::{self, naming, Descriptor, LabelKey};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Whether recording calls of the process can overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Registry {
     /// Counted while there is no arena, moved into its header later.
     pub(super) homeless: [AtomicU64; DROPPED_CELLS],
     pub(super) collections: Collections,
+    /// Made where there is no arena for them.
+    pub(super) private_notes: OnceLock<Notes>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -90,6 +93,7 @@ impl Registry {
             notices: Notices::default(),
             homeless: Default::default(),
             collections: Collections::default(),
+            private_notes: OnceLock::new(),
         });
         for descriptor in own::counted() {
             // The gem's own names clash with nothing in an empty registry.
@@ -291,7 +295,8 @@ impl Registry {
         }
     }
 
-    pub(super) fn notice(&self, level: Level, message: String) {
+    /// Takes note of what is to be logged, once however often it happens.
+    pub fn notice(&self, level: Level, message: String) {
         self.notices.add(level, message);
     }
 

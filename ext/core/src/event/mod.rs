@@ -1,0 +1,36 @@
+//! What happened: events become metrics here, and are told to whoever makes spans and log lines of them.
+//!
+//! [`Events`] is the whole of it for one process. A name leads to a [`Route`], once: its mapping ([`Mapping`], by
+//! [`pattern`] or from the catalogue) and the instruments that its events count into. At the end of an event the route
+//! and the payload make a [`Told`]: whether it is a duplicate, when it began, which backends take it. What an event
+//! counts is counted on the way.
+//!
+//! Payloads stay where they are: [`Payload`] asks for what is needed, by interned [`Key`]. No lock is held while it is
+//! asked, since its owner may do anything to answer, publish another event included.
+
+mod catalogue;
+mod counts;
+mod error;
+mod events;
+mod instant;
+mod instruments;
+mod key;
+mod labels;
+mod mapping;
+pub mod pattern;
+mod payload;
+mod route;
+mod router;
+mod sampling;
+#[cfg(test)]
+mod testing;
+mod times;
+mod told;
+
+pub use error::{Error, Result};
+pub use events::Events;
+pub use key::{intern, Key};
+pub use mapping::{Backends, Label, Mapping, Priority};
+pub use payload::{ErrorInfo, Payload, Value};
+pub use route::Route;
+pub use told::{Begun, Decision, Family, Kind, Outcome, Times, Told, Transition};
