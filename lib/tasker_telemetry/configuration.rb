@@ -5,6 +5,7 @@ require "tasker_telemetry/configuration/defaults"
 require "tasker_telemetry/configuration/metrics"
 require "tasker_telemetry/configuration/endpoint"
 require "tasker_telemetry/configuration/traces"
+require "tasker_telemetry/configuration/logs"
 
 module TaskerTelemetry
   # What a person decided in {TaskerTelemetry.configure}, and the defaults for the rest.
@@ -48,6 +49,10 @@ module TaskerTelemetry
     # @!attribute [r] traces
     #   @return [Traces]
     group :traces, Traces
+
+    # @!attribute [r] logs
+    #   @return [Logs]
+    group :logs, Logs
 
     def initialize(path = "config")
       super

@@ -62,6 +62,7 @@ module TaskerTelemetry
       verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
       span = Tracing::Requests.start(env, verb)
       status = nil
+      outside = Correlation.enter(env)
       response = @app.call(env)
       status = response[0].to_i
       response
@@ -70,6 +71,7 @@ module TaskerTelemetry
       raise
     ensure
       env.delete(COUNTING)
+      Correlation.leave(outside)
       record(env, verb, status, started, span, e)
     end
 

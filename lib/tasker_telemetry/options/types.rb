@@ -118,6 +118,10 @@ module TaskerTelemetry
       LOGGER = Type.new("an object that answers to warn and error", lambda do |value|
         value if %i[warn error].all? { |level| value.respond_to?(level) }
       end)
+      LOG_FORMAT = Type.new(":json or :key_value", lambda do |value|
+        value = value.to_sym if value.is_a?(String)
+        value if %i[json key_value].include?(value)
+      end)
       NETWORKS = Type.new('addresses or CIDR networks, such as ["10.0.0.0/8", "::1"]', method(:networks))
       URL = Type.new('a URL of http or https, such as "http://localhost:4318"', lambda do |value|
         text(value) if value.is_a?(String) && value.match?(%r{\Ahttps?://[^\s/]}i) && !value.match?(/[\s\x00-\x1f\x7f]/)
