@@ -11,6 +11,10 @@ require "tasker_telemetry/filters"
 require "tasker_telemetry/log"
 require "tasker_telemetry/instruments"
 require "tasker_telemetry/metrics_backend"
+require "tasker_telemetry/event_router"
+require "tasker_telemetry/telemetry_subscriber"
+require "tasker_telemetry/tracing"
+require "tasker_telemetry/tracing/requests"
 require "tasker_telemetry/base_subscriber"
 require "tasker_telemetry/correlation"
 require "tasker_telemetry/logs"
@@ -20,6 +24,9 @@ require "tasker_telemetry/middleware"
 
 # Metrics of an application, counted in memory that all its processes on a machine share.
 module TaskerTelemetry
+  # Seconds that the end of a process may take for what it has not sent yet.
+  EXIT_TIMEOUT = 5.0
+
   @configuring = Monitor.new
 
   class << self
@@ -37,6 +44,8 @@ module TaskerTelemetry
         yield draft if block_given?
         Native.configure(draft.validate!.freeze.to_native)
         @config = draft
+        Tracing::NetHTTP.install if draft.traces.net_http
+        TelemetrySubscriber.attach
       end
       Log.notices
       config
@@ -127,6 +136,7 @@ module TaskerTelemetry
     # @return [nil]
     def reset!
       MetricsBackend.instance.clear!
+      Native.forget_events
       Log.reset
       nil
     end
@@ -146,6 +156,69 @@ module TaskerTelemetry
       Notifications.instrument(name, payload, &)
     end
 
+    # @return [EventRouter] which events become what
+    def events
+      EventRouter.instance
+    end
+
+    # Runs the block inside a span. What happens in it, in this fiber, is inside the span too: spans, routed events, and
+    # whatever {.trace_headers} are sent to.
+    #
+    #   TaskerTelemetry.span("charge", { "amount" => 12 }) { |span| span["ok"] = true }
+    #
+    # @param name [String, Symbol] one of few: what differs each time belongs into the attributes
+    # @param attributes [Hash{String, Symbol => Object}]
+    # @yieldparam span [Span]
+    # @raise whatever the block raises; the span has then failed
+    # @return [Object] what the block returns
+    def span(name, attributes = {}, &)
+      raise ArgumentError, "TaskerTelemetry.span needs a block" unless block_given?
+
+      Tracing.in_span(name, attributes, &)
+    end
+
+    # @return [Tracing::Place, nil] the current span's trace_id, span_id and whether it is sampled?; nil outside of any
+    def current_trace
+      Tracing.current
+    end
+
+    # What carries the current trace to another process, by W3C's Trace Context: to be sent along with a request or a
+    # message.
+    #
+    # @return [Hash{String => String}] traceparent, and tracestate if there is one; empty outside of any trace
+    def trace_headers
+      Tracing.headers
+    end
+
+    # Runs the block inside a span of the trace that another process sent along.
+    #
+    # @param headers [Hash{String => String}] with what {.trace_headers} gave there
+    # @param name [String, Symbol]
+    # @param attributes (see .span)
+    # @yieldparam (see .span)
+    # @return (see .span)
+    def continue_trace(headers, name, attributes = {}, &)
+      raise ArgumentError, "TaskerTelemetry.continue_trace needs a block" unless block_given?
+
+      Tracing.in_span(name, attributes, :internal, Tracing.carried(headers), &)
+    end
+
+    # Sends what was recorded until now.
+    #
+    # @param timeout [Numeric] seconds that it may take
+    # @return [Boolean] whether all of it was taken
+    def flush(timeout: 5)
+      Native.flush(timeout.to_f)
+    end
+
+    # Sends what was recorded until now, and nothing from then on. It happens by itself when the process ends.
+    #
+    # @param timeout (see .flush)
+    # @return (see .flush)
+    def shutdown(timeout: 5)
+      Native.shutdown(timeout.to_f)
+    end
+
     # Has what happens in the block, in this fiber, share an id: logs show it.
     #
     # @param id [Object] whatever has `to_s`; nil for none
@@ -162,6 +235,14 @@ module TaskerTelemetry
     # @return [Logger] where the gem's own words go
     def logger
       Log.logger
+    end
+
+    # Called by the native side with an event that is for the log.
+    #
+    # @api private
+    def log_event(name, payload, trace_id, span_id, duration, nanoseconds)
+      Logs.write(name: name, payload: payload, trace_id: trace_id, span_id: span_id, duration: duration,
+                 time: Time.at(0, nanoseconds, :nanosecond))
     end
 
     # Called by the native side with a sample that it refused and counted.
@@ -185,3 +266,4 @@ module TaskerTelemetry
 end
 
 TaskerTelemetry.send(:meet_rails)
+at_exit { TaskerTelemetry::Native.shutdown(TaskerTelemetry::EXIT_TIMEOUT) }

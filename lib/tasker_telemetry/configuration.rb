@@ -72,6 +72,7 @@ module TaskerTelemetry
     # @return [Hash] what the native side is told
     def to_native
       { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp,
+        process: { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION },
         traces: traces.to_native, otlp: metrics.otlp.to_native, filter: Filters.of(self).to_native }
         .merge(metrics.to_native)
     end

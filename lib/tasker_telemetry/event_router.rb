@@ -87,7 +87,7 @@ module TaskerTelemetry
     # @return [Array<String>] the names that the publisher knows
     def listen_to(publisher, names = known_names)
       settle
-      Publishers.listen(publisher, names) { |name, payload| TelemetrySubscriber.take(name, payload) }
+      Publishers.listen(publisher, names, TelemetrySubscriber.method(:take))
     end
 
     # Forgets every mapping and every event that was registered. For tests.

@@ -1,26 +1,48 @@
 # frozen_string_literal: true
 
 module TaskerTelemetry
-  # Tells the native side that this process is about to fork. `fork`, `IO.popen("-")` and Process.fork all pass through
-  # Process._fork; Process.daemon does not.
+  # Tells the native side that this process is about to fork, and has forked. `fork`, `IO.popen("-")` and Process.fork
+  # all pass through Process._fork; Process.daemon does not.
   #
   # @api private
   module ForkHook
     def _fork
       ForkHook.prepare
-      super
+      pid = super
+    ensure
+      # A fork that raised has no child.
+      pid&.zero? ? ForkHook.child : ForkHook.parent
     end
 
     def daemon(...)
       ForkHook.prepare
       super
+    ensure
+      # The parent has ended; where daemon raised, nothing has become of it.
+      ForkHook.parent
     end
 
-    # Nothing that happens here is worth the application's fork.
-    def self.prepare
-      Native.before_fork
-    rescue StandardError => e
-      Log.error("the native side could not prepare for a fork: #{Failure.describe(e)}")
+    class << self
+      def prepare
+        tell { Native.before_fork }
+      end
+
+      def parent
+        tell { Native.after_fork_parent }
+      end
+
+      def child
+        tell { Native.after_fork_child }
+      end
+
+      private
+
+      # Nothing that happens here is worth the application's fork.
+      def tell
+        yield
+      rescue StandardError => e
+        Log.error("the native side could not follow a fork: #{Failure.describe(e)}")
+      end
     end
   end
 

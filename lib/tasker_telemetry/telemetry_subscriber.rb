@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "tasker_telemetry/notifications"
+
 module TaskerTelemetry
   # Turns the events that {EventRouter} routes into metrics, spans and log lines. It is attached by itself, to
   # ActiveSupport::Notifications or, where that is absent, to the gem's own bus; both hand their events to the native
@@ -13,6 +15,7 @@ module TaskerTelemetry
       def ===(name)
         name.is_a?(String) && Native.event_routed?(name)
       end
+      alias match? ===
     end
     private_constant :Routed
 
@@ -21,12 +24,7 @@ module TaskerTelemetry
       #
       # @return [nil]
       def attach
-        buses.each do |bus|
-          next if attached.include?(bus)
-
-          attached << bus
-          bus.subscribe(Routed.new(""), Native::SUBSCRIBER)
-        end
+        @attach ||= Notifications.subscribe(Routed.new(""), Native::SUBSCRIBER, isolated: false)
         nil
       end
 
@@ -34,7 +32,7 @@ module TaskerTelemetry
       #
       # @see EventRouter#listen_to
       def subscribe(publisher, *names)
-        TaskerTelemetry.events.listen_to(publisher, *names)
+        EventRouter.instance.listen_to(publisher, *names)
       end
 
       # Takes in an event that happens now, from wherever it comes.
@@ -45,23 +43,12 @@ module TaskerTelemetry
         Native.take_event(name, payload)
       end
 
-      # Lets every bus ask again which names are routed: they remember the answer until somebody subscribes.
+      # Lets the bus ask again which names are routed: it remembers the answer until somebody subscribes.
       #
       # @api private
       # @return [nil]
       def refresh
-        attached.each { |bus| bus.unsubscribe(bus.subscribe(/(?!)/) { nil }) }
-        nil
-      end
-
-      private
-
-      def attached
-        @attached ||= []
-      end
-
-      def buses
-        [Notifications, *(ActiveSupport::Notifications if defined?(::ActiveSupport::Notifications))]
+        Notifications.unsubscribe(Notifications.subscribe(/(?!)/) { nil })
       end
     end
   end

@@ -106,3 +106,17 @@ pub fn call(method: &CStr, texts: [&str; 3]) -> Result<(), Jump> {
     })?;
     Ok(())
 }
+
+/// Calls a method of the module `TaskerTelemetry` with objects, which have to be alive.
+pub fn call_with<const N: usize>(method: &CStr, objects: [VALUE; N]) -> Result<VALUE, Jump> {
+    // SAFETY: the GVL is held; what raises is caught.
+    protect(|| unsafe {
+        let module = rb_sys::rb_const_get(rb_sys::rb_cObject, rb_sys::rb_intern(c"TaskerTelemetry".as_ptr()));
+        rb_sys::rb_funcallv(
+            module,
+            rb_sys::rb_intern(method.as_ptr()),
+            N as c_int,
+            objects.as_ptr(),
+        )
+    })
+}

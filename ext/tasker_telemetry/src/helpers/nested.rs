@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::jump::Jump;
-use super::payload::{described, scalar, time};
+use super::field::{described, scalar, time};
 use super::text::lossy;
 use magnus::Ruby;
 use rb_sys::macros::{RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
@@ -79,7 +79,7 @@ impl Rendering<'_> {
             Some(Value::Int(value)) => self.out.push_str(itoa::Buffer::new().format(*value)),
             Some(Value::Float(value)) if value.is_finite() => self.out.push_str(&value.to_string()),
             Some(Value::Float(value)) => self.text(&value.to_string()),
-            Some(Value::Text(text)) => self.text(&self.redactor.scrub(text).into_owned()),
+            Some(Value::Text(text)) => self.text(&self.redactor.text(text).into_owned()),
             Some(time @ Value::Time(_)) => self.text(&time.clone().into_text()),
         }
     }
@@ -158,7 +158,7 @@ impl Rendering<'_> {
         };
         self.text(&name);
         self.out.push(':');
-        if self.redactor.masks(&name) {
+        if self.redactor.hides(&name) {
             let mask = self.redactor.mask().to_owned();
             self.text(&mask);
             return Ok(());

@@ -1,33 +1,25 @@
 //! A Ruby Hash as the core's payload: keys are looked up by Symbol, then by String.
 //!
-//! Scalars are read where they stand. Anything else may take Ruby code (`to_s`, `to_time`, `message`), which may raise,
-//! take long or change the Hash itself; what merely passes through it (`throw`, `Thread#kill`) is kept, and raised on
-//! once the core is done.
+//! Reading a value may take Ruby code, which may change the Hash itself. What merely passes through it (`throw`,
+//! `Thread#kill`) is kept, and raised on once the core is done.
 
 #![allow(unsafe_code)]
 
-use super::jump::{rescue, Jump};
-use super::nested::render;
+use super::exception;
+use super::field;
+use super::jump::Jump;
 use super::symbols;
-use super::text::{lossy, text, utf8};
-use super::value::class_name;
+use super::text::{lossy, text};
 use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::{RHash, Ruby, Value as RubyValue};
-use rb_sys::macros::{
-    FIX2LONG, FIXNUM_P, FLONUM_P, NIL_P, RARRAY_LEN, RB_FLOAT_TYPE_P, RB_SYMBOL_P, RB_TYPE_P, SPECIAL_CONST_P,
-};
+use rb_sys::macros::{NIL_P, RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
 use rb_sys::ruby_value_type as Type;
-use rb_sys::{st_retval, Qfalse, Qnil, Qtrue, Qundef, VALUE};
+use rb_sys::{st_retval, Qundef, VALUE};
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::ffi::{c_int, CStr};
-use tasker_telemetry_core::event::{ErrorInfo, Key, Payload, Redactor, Value};
-
-/// Bytes of a value that are kept, at most.
-const VALUE_BYTES: usize = 4096;
-
-/// Lines of a backtrace that are kept, at most.
-const BACKTRACE_LINES: usize = 30;
+use std::ffi::c_int;
+use std::sync::LazyLock;
+use tasker_telemetry_core::event::{intern, ErrorInfo, Key, Payload, Redactor, Value};
 
 /// Where an exception may stand.
 struct ErrorKeys {
@@ -109,89 +101,20 @@ impl<'a> HashPayload<'a> {
 
     /// A value that cannot be read is as if it were not there.
     fn read(&self, value: VALUE) -> Option<Value<'_>> {
-        match self.convert(value) {
-            Ok(found) => found,
-            Err(jump) => {
-                self.jump.set(Some(jump));
-                None
-            }
-        }
+        self.kept(field::read(self.ruby, value, self.redactor)).flatten()
     }
 
-    fn convert(&self, value: VALUE) -> Result<Option<Value<'_>>, Jump> {
-        if let Some(scalar) = scalar(value) {
-            return Ok(scalar);
-        }
-        // SAFETY: the value is in the Hash; its type can be asked.
-        unsafe {
-            if RB_TYPE_P(value, Type::RUBY_T_HASH) || RB_TYPE_P(value, Type::RUBY_T_ARRAY) {
-                return Ok(Some(Value::Text(Cow::Owned(render(
-                    self.ruby,
-                    value,
-                    self.redactor,
-                    VALUE_BYTES,
-                )?))));
-            }
-        }
-        if let Some(nanoseconds) = time(self.ruby, value)? {
-            return Ok(Some(Value::Time(nanoseconds)));
-        }
-        Ok(described(self.ruby, value)?.map(|text| Value::Text(Cow::Owned(text))))
+    fn kept<T>(&self, read: Result<T, Jump>) -> Option<T> {
+        read.map_err(|jump| self.jump.set(Some(jump))).ok()
     }
 
     fn text_of(&self, value: VALUE) -> Option<String> {
         // SAFETY: the value is alive.
-        match text(self.ruby, unsafe { RubyValue::from_raw(value) }) {
-            Ok(found) => found.ok(),
-            Err(jump) => {
-                self.jump.set(Some(jump));
-                None
-            }
-        }
+        self.kept(text(self.ruby, unsafe { RubyValue::from_raw(value) }))?.ok()
     }
 
-    fn exception(&self, exception: VALUE) -> ErrorInfo<'static> {
-        ErrorInfo {
-            // SAFETY: the exception is in the payload.
-            class: Cow::Owned(class_name(unsafe { RubyValue::from_raw(exception) })),
-            message: Cow::Owned(self.ask(exception, c"message").unwrap_or_default()),
-            backtrace: self.backtrace(exception),
-        }
-    }
-
-    fn ask(&self, receiver: VALUE, method: &CStr) -> Option<String> {
-        self.call(receiver, method).and_then(|value| self.text_of(value))
-    }
-
-    fn call(&self, receiver: VALUE, method: &CStr) -> Option<VALUE> {
-        // SAFETY: the GVL is held; what raises is rescued.
-        let called = rescue(self.ruby, || unsafe {
-            rb_sys::rb_funcallv(receiver, rb_sys::rb_intern(method.as_ptr()), 0, std::ptr::null())
-        });
-        match called {
-            Ok(value) => value.ok().filter(|value| !NIL_P(*value)),
-            Err(jump) => {
-                self.jump.set(Some(jump));
-                None
-            }
-        }
-    }
-
-    fn backtrace(&self, exception: VALUE) -> Vec<Cow<'static, str>> {
-        let Some(lines) = self.call(exception, c"backtrace") else {
-            return Vec::new();
-        };
-        // SAFETY: the type is asked first, and no Ruby code runs while the lines are copied.
-        unsafe {
-            if !RB_TYPE_P(lines, Type::RUBY_T_ARRAY) {
-                return Vec::new();
-            }
-            (0..(RARRAY_LEN(lines) as usize).min(BACKTRACE_LINES))
-                .map(|index| rb_sys::rb_ary_entry(lines, index as _))
-                .filter(|line| RB_TYPE_P(*line, Type::RUBY_T_STRING))
-                .map(|line| Cow::Owned(lossy(line)))
-                .collect()
-        }
+    fn exception(&self, exception: VALUE) -> Option<ErrorInfo<'static>> {
+        self.kept(exception::read(self.ruby, exception))
     }
 
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
@@ -230,9 +153,8 @@ impl Payload for HashPayload<'_> {
 
     fn error(&self) -> Option<ErrorInfo<'_>> {
         if let Some(exception) = self.find(ERROR_KEYS.object) {
-            // SAFETY: the GVL is held.
-            if unsafe { rb_sys::rb_obj_is_kind_of(exception, rb_sys::rb_eException) } == Qtrue as VALUE {
-                return Some(self.exception(exception));
+            if exception::is(exception) {
+                return self.exception(exception);
             }
         }
         // ActiveSupport's own: class and message.
@@ -247,9 +169,9 @@ impl Payload for HashPayload<'_> {
                         backtrace: Vec::new(),
                     });
                 }
-                if rb_sys::rb_obj_is_kind_of(pair, rb_sys::rb_eException) == Qtrue as VALUE {
-                    return Some(self.exception(pair));
-                }
+            }
+            if exception::is(pair) {
+                return self.exception(pair);
             }
         }
         let class = self.first_text(ERROR_KEYS.classes);
@@ -283,97 +205,3 @@ unsafe extern "C" fn each(key: VALUE, value: VALUE, visit: VALUE) -> c_int {
     }
 }
 
-/// What can be read where it stands. The outer `None`: there is more to it. The inner: nil.
-#[inline]
-pub fn scalar<'a>(value: VALUE) -> Option<Option<Value<'a>>> {
-    if FIXNUM_P(value) {
-        // SAFETY: it is a fixnum.
-        return Some(Some(Value::Int(unsafe { FIX2LONG(value) })));
-    }
-    // SAFETY: the GVL is held and the value is alive; no Ruby code runs before the bytes are used or owned.
-    unsafe {
-        if FLONUM_P(value) || (!SPECIAL_CONST_P(value) && RB_FLOAT_TYPE_P(value)) {
-            return Some(Some(Value::Float(rb_sys::rb_float_value(value))));
-        }
-        let string = if RB_SYMBOL_P(value) {
-            rb_sys::rb_sym2str(value)
-        } else if RB_TYPE_P(value, Type::RUBY_T_STRING) {
-            value
-        } else {
-            return match value {
-                _ if value == Qnil as VALUE => Some(None),
-                _ if value == Qtrue as VALUE => Some(Some(Value::Bool(true))),
-                _ if value == Qfalse as VALUE => Some(Some(Value::Bool(false))),
-                _ => None,
-            };
-        };
-        let bytes = utf8(string)?;
-        // What lies in Ruby's memory may move or go when Ruby runs, so it is copied.
-        Some(Some(Value::Text(Cow::Owned(cut(bytes)))))
-    }
-}
-
-fn cut(bytes: &[u8]) -> String {
-    let kept = &bytes[..bytes.len().min(VALUE_BYTES)];
-    let mut text = String::from_utf8_lossy(kept).into_owned();
-    if kept.len() < bytes.len() {
-        // A character that was cut in the middle.
-        while text.ends_with('\u{FFFD}') {
-            text.pop();
-        }
-        text.push('…');
-    }
-    text
-}
-
-/// Nanoseconds since the epoch of a Time, or of what says that it is one: ActiveSupport's times with a zone, DateTime.
-pub fn time(ruby: &Ruby, value: VALUE) -> Result<Option<i64>, Jump> {
-    // SAFETY: the GVL is held, the value is alive; what may raise is rescued.
-    unsafe {
-        let mut at = value;
-        if rb_sys::rb_obj_is_kind_of(value, rb_sys::rb_cTime) != Qtrue as VALUE {
-            if !matches!(
-                class_name(RubyValue::from_raw(value)).as_str(),
-                "ActiveSupport::TimeWithZone" | "DateTime" | "Time"
-            ) {
-                return Ok(None);
-            }
-            let converted = rescue(ruby, || {
-                rb_sys::rb_check_funcall(value, rb_sys::rb_intern(c"to_time".as_ptr()), 0, std::ptr::null())
-            })?;
-            match converted {
-                Ok(time)
-                    if time != Qundef as VALUE
-                        && rb_sys::rb_obj_is_kind_of(time, rb_sys::rb_cTime) == Qtrue as VALUE =>
-                {
-                    at = time;
-                }
-                _ => return Ok(None),
-            }
-        }
-        let mut spec = None;
-        let read = rescue(ruby, || {
-            spec = Some(rb_sys::rb_time_timespec(at));
-            Qnil as VALUE
-        })?;
-        Ok(match (read, spec) {
-            (Ok(_), Some(spec)) => spec
-                .tv_sec
-                .checked_mul(1_000_000_000)
-                .and_then(|seconds| seconds.checked_add(spec.tv_nsec)),
-            _ => None,
-        })
-    }
-}
-
-/// What an object says of itself, unless it has nothing to say but its class and address.
-pub fn described(ruby: &Ruby, value: VALUE) -> Result<Option<String>, Jump> {
-    // SAFETY: the GVL is held, and the value is alive.
-    let said = unsafe {
-        if rb_sys::rb_method_basic_definition_p(rb_sys::rb_class_of(value), rb_sys::rb_intern(c"to_s".as_ptr())) != 0 {
-            return Ok(None);
-        }
-        text(ruby, RubyValue::from_raw(value))?
-    };
-    Ok(said.ok().map(|text| cut(text.as_bytes())))
-}

@@ -4,7 +4,7 @@
 
 use super::jump::{rescue, Jump};
 use magnus::rb_sys::AsRawValue;
-use magnus::{Ruby, Value};
+use magnus::{RString, Ruby, Value};
 use rb_sys::macros::{ENCODING_GET, RB_SYMBOL_P, RB_TYPE_P, RSTRING_LEN, RSTRING_PTR};
 use rb_sys::{ruby_value_type::RUBY_T_STRING, Qnil, VALUE};
 use std::slice;
@@ -64,4 +64,11 @@ pub unsafe fn lossy(string: VALUE) -> String {
     // SAFETY: the bytes are copied before Ruby runs again.
     let bytes = unsafe { slice::from_raw_parts(RSTRING_PTR(string).cast::<u8>(), RSTRING_LEN(string) as usize) };
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Lends the text of a String that is valid UTF-8; `None` for another. `body` must have done with it before Ruby runs.
+pub fn with_name<T>(string: RString, body: impl FnOnce(&str) -> T) -> Option<T> {
+    // SAFETY: the GVL is held; whoever is lent the text has promised.
+    let bytes = unsafe { utf8(string.as_raw()) }?;
+    std::str::from_utf8(bytes).ok().map(body)
 }

@@ -8,7 +8,7 @@ use super::page::{Page, Rendering};
 use super::{settings, snapshot};
 use crate::error::{Error, Result};
 use crate::helpers::guard::{answering, caught, take_messages};
-use crate::helpers::{registry, value::serialized};
+use crate::helpers::{registry, telemetry, value::serialized};
 use magnus::typed_data::Obj;
 use magnus::value::{Lazy, ReprValue};
 use magnus::{function, IntoValue, Object, RArray, RHash, RModule, RString, Ruby, Value};
@@ -30,7 +30,6 @@ pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
     native.define_singleton_method("status", function!(status, 0))?;
     native.define_singleton_method("take_notices", function!(take_notices, 0))?;
     native.define_singleton_method("clear", function!(clear, 0))?;
-    native.define_singleton_method("before_fork", function!(before_fork, 0))?;
     native.define_singleton_method("scraped", function!(scraped, 1))?;
     native.define_singleton_method("arena_id", function!(arena_id, 0))?;
     #[cfg(feature = "failpoints")]
@@ -39,7 +38,19 @@ pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
 }
 
 fn configure(ruby: &Ruby, given: RHash) -> Result<()> {
-    answering(|| Ok(registry().configure(settings::read(ruby, given)?)?))
+    answering(|| {
+        let metrics = settings::metrics(ruby, given)?;
+        let tracing = settings::telemetry(ruby, given)?;
+        // What can be wrong with the second is known before the first takes effect.
+        telemetry().check(&tracing, &env)?;
+        registry().configure(metrics)?;
+        telemetry().configure(tracing, &env)?;
+        Ok(())
+    })
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn counter(
@@ -187,11 +198,6 @@ fn take_notices(ruby: &Ruby) -> Result<RArray> {
 
 fn clear() -> Result<usize> {
     answering(|| Ok(registry().clear(Quiescent::promise())))
-}
-
-/// Nothing that happens here may keep the application from forking.
-fn before_fork() {
-    caught(|| registry().prepare_fork());
 }
 
 fn scraped(seconds: f64) {

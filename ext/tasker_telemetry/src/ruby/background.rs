@@ -1,0 +1,64 @@
+//! What goes on in the background: waiting for it, and how it survives a fork.
+
+use crate::error::Result;
+use crate::helpers::guard::{answering, caught};
+use crate::helpers::nogvl::without_gvl;
+use crate::helpers::value::serialized;
+use crate::helpers::{registry, telemetry};
+use magnus::{function, Object, RModule, Value};
+use std::time::{Duration, Instant};
+
+pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
+    native.define_singleton_method("flush", function!(flush, 1))?;
+    native.define_singleton_method("shutdown", function!(shutdown, 1))?;
+    native.define_singleton_method("before_fork", function!(before_fork, 0))?;
+    native.define_singleton_method("after_fork_parent", function!(after_fork_parent, 0))?;
+    native.define_singleton_method("after_fork_child", function!(after_fork_child, 0))?;
+    native.define_singleton_method("trace_stats", function!(stats, 0))?;
+    Ok(())
+}
+
+/// Waits without the GVL, for so many seconds at most. A signal is acted upon at once; if it does not raise, waiting
+/// goes on for what is left of the time.
+fn waiting(seconds: f64, wait: impl Fn(Duration, &dyn Fn() -> bool) -> bool + Send + Sync) -> Result<bool> {
+    answering(|| {
+        let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
+        let deadline = Instant::now() + timeout;
+        loop {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let (delivered, interrupted) = without_gvl(|cancelled| {
+                let delivered = wait(rest, &|| cancelled.get());
+                (delivered, cancelled.get())
+            })?;
+            if delivered || !interrupted || rest.is_zero() {
+                return Ok(delivered);
+            }
+        }
+    })
+}
+
+fn flush(seconds: f64) -> Result<bool> {
+    waiting(seconds, |timeout, cancelled| telemetry().flush(timeout, cancelled))
+}
+
+fn shutdown(seconds: f64) -> Result<bool> {
+    waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled))
+}
+
+/// Nothing that happens here may keep the application from forking.
+fn before_fork() {
+    caught(|| telemetry().before_fork());
+    caught(|| registry().prepare_fork());
+}
+
+fn after_fork_parent() {
+    caught(|| telemetry().after_fork_parent());
+}
+
+fn after_fork_child() {
+    caught(|| telemetry().after_fork_child());
+}
+
+fn stats() -> Result<Value> {
+    answering(|| serialized(&telemetry().tracing().tracer().stats()))
+}
