@@ -46,7 +46,7 @@ mod sys;
 pub use instrument::{Metric, OVERFLOW_LABEL};
 pub use notice::{Level, Notice};
 pub use registry::{Quiescent, Registry, Threads};
-pub use rejection::{Reason, Rejection};
+pub use rejection::{Reason, Rejection, SpanOutcome};
 pub use scrape::Scrape;
 pub use series::Series;
 pub use settings::{Error, Place, Settings};
