@@ -1,7 +1,8 @@
 //! Everything in `tasker_telemetry` that is true without Ruby.
 //!
 //! Data flows one way: instrument → [`arena`] → [`snapshot`] → [`export::formats`].
-//! [`metric`] says what is measured and is read by all of them.
+//! [`metric`] says what is measured and is read by all of them. Spans go another: [`trace`] → [`export::transports`],
+//! driven by the process's one [`runtime`].
 
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -10,4 +11,6 @@ pub mod arena;
 pub mod event;
 pub mod export;
 pub mod metric;
+pub mod runtime;
 pub mod snapshot;
+pub mod trace;

@@ -48,7 +48,7 @@ pub use instrument::{Metric, OVERFLOW_LABEL};
 pub use notes::Notes;
 pub use notice::{Level, Notice};
 pub use registry::{Quiescent, Registry, Threads};
-pub use rejection::{Reason, Rejection};
+pub use rejection::{Reason, Rejection, SpanOutcome};
 pub use scrape::Scrape;
 pub use series::Series;
 pub use settings::{Error, Place, Settings};

@@ -3,7 +3,7 @@
 use super::node::{Node, Offset, RecordKind, State};
 use super::procfs::{self, Stat};
 use super::records::{MetricCells, Records};
-use super::rejection::{Reason, CUT_LABELS, DROPPED_CELLS};
+use super::rejection::{Reason, SpanOutcome, CUT_LABELS, DROPPED_CELLS};
 use super::schema::{self, Owner};
 use super::shared::Arena;
 use super::{cells, process, sys};
@@ -174,6 +174,27 @@ fn about_the_arena(arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]
                 &[],
             ),
             vec![point(&[], count(dropped[CUT_LABELS]))],
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_exported_spans_total",
+                "Spans that a collector has taken",
+                Kind::Counter,
+                &[],
+            ),
+            vec![point(&[], count(dropped[SpanOutcome::Exported as usize]))],
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_dropped_spans_total",
+                "Spans that were not sent, by reason",
+                Kind::Counter,
+                &["reason"],
+            ),
+            SpanOutcome::DROPPED
+                .iter()
+                .map(|outcome| point(&[outcome.name()], count(dropped[*outcome as usize])))
+                .collect(),
         ),
         Family::owned(
             descriptor(

@@ -10,7 +10,7 @@ use super::layout::Header;
 use super::node::Offset;
 use super::notes::Notes;
 use super::notice::{Level, Notice, Notices};
-use super::rejection::{Reason, Rejection, CUT_LABELS, DROPPED_CELLS};
+use super::rejection::{Reason, Rejection, SpanOutcome, CUT_LABELS, DROPPED_CELLS};
 use super::settings::{Error, Settings};
 use super::shared::Arena;
 use super::{fork, own, place};
@@ -260,7 +260,7 @@ impl Registry {
     /// Counts a label value that was cut.
     pub fn cut_label(&self) {
         if self.is_enabled() {
-            self.count_dropped(CUT_LABELS);
+            self.count(CUT_LABELS, 1);
         }
     }
 
@@ -270,14 +270,19 @@ impl Registry {
     }
 
     pub(super) fn dropped(&self, reason: Reason) {
-        self.count_dropped(reason as usize);
+        self.count(reason as usize, 1);
     }
 
-    fn count_dropped(&self, cell: usize) {
+    /// Counts what became of spans. Any thread may call it, also one that takes no part in recording.
+    pub fn count_spans(&self, outcome: SpanOutcome, spans: u64) {
+        self.count(outcome as usize, spans);
+    }
+
+    fn count(&self, cell: usize, by: u64) {
         let arena = self.current();
         match arena.as_ref().and_then(|arena| Header::of(&arena.map)) {
-            Some(header) => header.dropped(cell).fetch_add(1, Ordering::Relaxed),
-            None => self.homeless[cell].fetch_add(1, Ordering::Relaxed),
+            Some(header) => header.dropped(cell).fetch_add(by, Ordering::Relaxed),
+            None => self.homeless[cell].fetch_add(by, Ordering::Relaxed),
         };
     }
 

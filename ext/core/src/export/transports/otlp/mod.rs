@@ -1,0 +1,17 @@
+//! OTLP over HTTP/protobuf and gRPC.
+
+mod answer;
+mod backoff;
+mod client;
+mod connection;
+mod destination;
+mod dns;
+mod error;
+mod resolve;
+
+pub use answer::Answer;
+pub use backoff::Backoff;
+pub use client::{Client, Session};
+pub(crate) use destination::{pairs, variable};
+pub use destination::{Destination, Env, Options, Protocol, Signal};
+pub use error::{Error, Result};

@@ -1,0 +1,165 @@
+//! The spans that are current, in each thread and fiber.
+
+use opentelemetry::trace::{SpanContext, SpanId};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+
+/// Fibers that are remembered. Fibers that die with a span open leave their entry behind until it is the oldest.
+const MOST_FIBERS: usize = 4096;
+/// Spans that are open in one fiber at once; of more, the newest are not remembered.
+const DEEPEST: usize = 512;
+
+#[derive(Default)]
+struct Fiber {
+    stack: Vec<SpanContext>,
+    touched: u64,
+}
+
+#[derive(Default)]
+struct All {
+    fibers: HashMap<u64, Fiber>,
+    clock: u64,
+}
+
+/// A stack of current spans for each key. The key names a fiber, and with it its thread.
+///
+/// Ends may get lost: a span that ends takes those above it along, and the end of a span that is no longer there does
+/// nothing.
+#[derive(Default)]
+pub struct Contexts {
+    all: Mutex<All>,
+}
+
+impl std::fmt::Debug for Contexts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contexts").finish_non_exhaustive()
+    }
+}
+
+impl Contexts {
+    /// The innermost span that is open in the fiber.
+    #[must_use]
+    pub fn current(&self, fiber: u64) -> Option<SpanContext> {
+        self.all.lock().fibers.get(&fiber)?.stack.last().cloned()
+    }
+
+    /// Makes a span, or a remote context, the current one.
+    pub fn push(&self, fiber: u64, context: SpanContext) {
+        let all = &mut *self.all.lock();
+        all.clock += 1;
+        if all.fibers.len() >= MOST_FIBERS && !all.fibers.contains_key(&fiber) {
+            all.forget_oldest();
+        }
+        let entry = all.fibers.entry(fiber).or_default();
+        entry.touched = all.clock;
+        if entry.stack.len() < DEEPEST {
+            entry.stack.push(context);
+        }
+    }
+
+    /// Ends a span and what is still open above it. Whether it was there.
+    pub fn pop(&self, fiber: u64, span: SpanId) -> bool {
+        let all = &mut *self.all.lock();
+        let Some(entry) = all.fibers.get_mut(&fiber) else {
+            return false;
+        };
+        let Some(at) = entry.stack.iter().rposition(|context| context.span_id() == span) else {
+            return false;
+        };
+        entry.stack.truncate(at);
+        if entry.stack.is_empty() {
+            all.fibers.remove(&fiber);
+        }
+        true
+    }
+
+    /// Forgets what is open in a fiber, such as one that begins a new request.
+    pub fn clear(&self, fiber: u64) {
+        self.all.lock().fibers.remove(&fiber);
+    }
+
+    /// Fibers with an open span.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.all.lock().fibers.len()
+    }
+
+    /// Whether no span is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl All {
+    /// Makes room for many at once, so that the search for the oldest is paid for rarely.
+    fn forget_oldest(&mut self) {
+        let mut ages: Vec<u64> = self.fibers.values().map(|fiber| fiber.touched).collect();
+        let (_, oldest, _) = ages.select_nth_unstable(MOST_FIBERS / 8);
+        let oldest = *oldest;
+        self.fibers.retain(|_, fiber| fiber.touched > oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::ids;
+    use opentelemetry::trace::{TraceFlags, TraceState};
+
+    fn context() -> SpanContext {
+        SpanContext::new(
+            ids::trace_id(),
+            ids::span_id(),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        )
+    }
+
+    #[test]
+    fn fibers_are_apart() {
+        let contexts = Contexts::default();
+        let (a, b) = (context(), context());
+        contexts.push(1, a.clone());
+        contexts.push(2, b.clone());
+        assert_eq!(contexts.current(1), Some(a.clone()));
+        assert_eq!(contexts.current(2), Some(b));
+        assert!(!contexts.pop(2, a.span_id()));
+        assert!(contexts.pop(1, a.span_id()));
+        assert_eq!(contexts.current(1), None);
+        assert_eq!(contexts.len(), 1);
+    }
+
+    #[test]
+    fn a_lost_end_is_made_up_for_by_the_next_outer_one() {
+        let contexts = Contexts::default();
+        let (outer, middle, lost) = (context(), context(), context());
+        for each in [&outer, &middle, &lost] {
+            contexts.push(1, each.clone());
+        }
+        assert!(contexts.pop(1, middle.span_id()));
+        assert_eq!(contexts.current(1), Some(outer.clone()));
+        assert!(!contexts.pop(1, lost.span_id()));
+        assert!(contexts.pop(1, outer.span_id()));
+        assert!(contexts.is_empty());
+    }
+
+    #[test]
+    fn dead_fibers_and_endless_depth_are_bounded() {
+        let contexts = Contexts::default();
+        for fiber in 0..3 * MOST_FIBERS as u64 {
+            contexts.push(fiber, context());
+        }
+        assert!(contexts.len() <= MOST_FIBERS);
+        let last = 3 * MOST_FIBERS as u64 - 1;
+        assert!(contexts.current(last).is_some());
+        let bottom = context();
+        contexts.push(last + 1, bottom.clone());
+        for _ in 0..2 * DEEPEST {
+            contexts.push(last + 1, context());
+        }
+        assert!(contexts.pop(last + 1, bottom.span_id()));
+        assert_eq!(contexts.current(last + 1), None);
+    }
+}

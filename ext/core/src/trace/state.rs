@@ -1,0 +1,116 @@
+//! What waits to be sent in one process. A forked child begins with another one and never touches its parent's.
+
+use super::pending::Pending;
+use super::queue::{Pushed, Queue};
+use super::record::Priority;
+use super::totals::DropReason;
+use crate::arena::fork;
+use bytes::Bytes;
+use opentelemetry_sdk::trace::SpanData;
+use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Spans on their way: encoded once, so that whatever happens the same ids are sent again.
+pub(super) struct Batch {
+    pub(super) body: Bytes,
+    pub(super) spans: usize,
+    /// Number of its oldest span in the queue.
+    pub(super) oldest: u64,
+    /// When it was first tried.
+    pub(super) since: Instant,
+}
+
+/// What waits. One short lock, never held over anything that can block.
+pub(super) struct Shared {
+    pub(super) queue: Queue<Box<SpanData>>,
+    /// Taken from the queue, not taken by the collector yet.
+    pub(super) batch: Option<Batch>,
+    pub(super) pending: Pending,
+    /// Spans up to that number are wanted at once.
+    pub(super) flush_until: u64,
+    /// Whether a flush asks for an attempt before the backoff is over.
+    pub(super) hurry: bool,
+    /// Until when nothing is tried.
+    pub(super) backing_off: Option<Duration>,
+    pub(super) exported: u64,
+    pub(super) dropped: [u64; DropReason::ALL.len()],
+    pub(super) start_unknown: u64,
+    pub(super) last_error: Option<String>,
+}
+
+/// What waits in one process, and how its worker is woken.
+pub(super) struct State {
+    pub(super) generation: u32,
+    pub(super) shared: Mutex<Shared>,
+    /// Told when a batch has left.
+    pub(super) settled: Condvar,
+    /// Told when there is something to send.
+    pub(super) wake: Notify,
+    /// Told when the first span waits for its start.
+    pub(super) wake_pending: Notify,
+    /// Whether the runtime runs, as far as is known.
+    pub(super) started: AtomicBool,
+    pub(super) batch_size: usize,
+}
+
+impl State {
+    pub(super) fn new(queue_size: usize, batch_size: usize) -> Self {
+        Self {
+            generation: fork::generation(),
+            shared: Mutex::new(Shared {
+                queue: Queue::new(queue_size),
+                batch: None,
+                pending: Pending::default(),
+                flush_until: 0,
+                hurry: false,
+                backing_off: None,
+                exported: 0,
+                dropped: [0; DropReason::ALL.len()],
+                start_unknown: 0,
+                last_error: None,
+            }),
+            settled: Condvar::new(),
+            wake: Notify::new(),
+            wake_pending: Notify::new(),
+            started: AtomicBool::new(false),
+            batch_size,
+        }
+    }
+
+    /// Puts a span in line. Whether one was dropped for want of room.
+    pub(super) fn push(&self, span: Box<SpanData>, priority: Priority) -> bool {
+        let mut shared = self.shared.lock();
+        let pushed = shared.queue.push(span, priority);
+        let length = shared.queue.len();
+        if pushed != Pushed::In {
+            shared.dropped[DropReason::QueueFull as usize] += 1;
+        }
+        drop(shared);
+        // The first one starts the delay and a full batch ends it; the worker looks by itself in between.
+        if pushed == Pushed::In && (length == 1 || length == self.batch_size) {
+            // The runtime is asked for again here: it may have found no thread or descriptor to run with.
+            self.started.store(false, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+        pushed != Pushed::In
+    }
+}
+
+impl Shared {
+    /// Number of the oldest span that has not left.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let batch = self.batch.as_ref().map(|batch| batch.oldest);
+        [batch, self.queue.oldest()].into_iter().flatten().min()
+    }
+
+    pub(super) fn is_flushing(&self) -> bool {
+        self.oldest().is_some_and(|oldest| oldest <= self.flush_until)
+    }
+
+    /// All that was dropped, whatever the reason.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+}

@@ -1,0 +1,371 @@
+//! Makes spans, and hands them to the process's runtime.
+
+use super::contexts::Contexts;
+use super::derive::Identity;
+use super::ids;
+use super::limits::Limits;
+use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
+use super::settings::Settings;
+use super::span::{Recording, Span};
+use super::state::State;
+use super::stats::Stats;
+use super::totals::{DropReason, Totals};
+use super::worker::Sender;
+use crate::arena::fork;
+use crate::export::transports::otlp;
+use crate::runtime::Runtime;
+use arc_swap::ArcSwap;
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often a wait looks whether it is to be given up.
+const LOOK: Duration = Duration::from_millis(10);
+
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    scope: InstrumentationScope,
+    contexts: Contexts,
+    pub(super) state: ArcSwap<State>,
+    runtime: Arc<Runtime>,
+    pub(super) totals: Arc<dyn Totals>,
+    /// No span is taken any more.
+    closed: AtomicBool,
+    /// Spans that sampling left out.
+    unsampled: AtomicU64,
+}
+
+/// The tracer of a process and of the processes that it forks. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Tracer {
+    pub(super) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracer")
+            .field("settings", &self.inner.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a span may begin with besides its name.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    /// When it began, in nanoseconds since the epoch; now by default.
+    pub at: Option<i64>,
+    /// What a full queue does with it.
+    pub priority: Priority,
+    /// What is known of it already.
+    pub attributes: Vec<KeyValue>,
+}
+
+impl Tracer {
+    /// A tracer that sends through `runtime`. No thread is started before the first span.
+    ///
+    /// # Errors
+    /// When the certificates that the settings name cannot be used.
+    pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
+        fork::watch();
+        let client = otlp::Client::new(settings.destination.clone())?;
+        let state = ArcSwap::from_pointee(State::new(settings.queue_size, settings.batch_size));
+        let enabled = settings.enabled;
+        let inner = Arc::new(Inner {
+            settings,
+            scope: InstrumentationScope::builder("tasker_telemetry")
+                .with_version(env!("CARGO_PKG_VERSION"))
+                .build(),
+            contexts: Contexts::default(),
+            state,
+            runtime: Arc::clone(runtime),
+            totals,
+            closed: AtomicBool::new(false),
+            unsampled: AtomicU64::new(0),
+        });
+        if enabled {
+            runtime.add(Arc::new(Sender::new(&inner, client)));
+        }
+        Ok(Self { inner })
+    }
+
+    /// Begins a span inside `parent`, or a trace of its own.
+    #[must_use]
+    pub fn start(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind, parent: Option<&SpanContext>) -> Span {
+        self.start_with(name, kind, parent, Beginning::default())
+    }
+
+    /// As [`Self::start`], with more known from the beginning.
+    #[must_use]
+    pub fn start_with(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        parent: Option<&SpanContext>,
+        beginning: Beginning,
+    ) -> Span {
+        let parent = parent.filter(|parent| parent.is_valid());
+        let Beginning {
+            at,
+            priority,
+            mut attributes,
+        } = beginning;
+        let mut span = Span {
+            tracer: self.clone(),
+            context: SpanContext::NONE,
+            recording: None,
+            priority,
+            generation: fork::generation(),
+        };
+        if !self.is_enabled() {
+            // What came in goes on to others as it is.
+            span.context = parent.cloned().unwrap_or(SpanContext::NONE);
+            return span;
+        }
+        let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
+        let sampled = self.sampled(trace_id, parent);
+        let trace_state = parent.map_or(TraceState::NONE, |parent| parent.trace_state().clone());
+        let flags = TraceFlags::default().with_sampled(sampled);
+        span.context = SpanContext::new(trace_id, ids::span_id(), flags, false, trace_state);
+        if !self.is_kept(sampled, priority, &mut attributes) {
+            return span;
+        }
+        let start_time = at.map_or_else(SystemTime::now, record::system_time);
+        span.recording = Some(Recording {
+            data: Box::new(SpanData {
+                span_context: span.context.clone(),
+                parent_span_id: parent.map_or(SpanId::INVALID, SpanContext::span_id),
+                parent_span_is_remote: parent.is_some_and(SpanContext::is_remote),
+                span_kind: kind,
+                name: name.into(),
+                start_time,
+                end_time: start_time,
+                attributes,
+                dropped_attributes_count: 0,
+                events: SpanEvents::default(),
+                links: SpanLinks::default(),
+                status: opentelemetry::trace::Status::Unset,
+                instrumentation_scope: self.inner.scope.clone(),
+            }),
+            began: at.is_none().then(Instant::now),
+        });
+        span
+    }
+
+    /// Sends a span that is already over. Whether it is kept by sampling.
+    pub fn emit(&self, mut record: SpanRecord, priority: Priority) -> bool {
+        if !self.is_enabled() {
+            return false;
+        }
+        let sampled = record.sampled.unwrap_or_else(|| self.sampled(record.trace_id, None));
+        if !self.is_kept(sampled, priority, &mut record.attributes) {
+            return false;
+        }
+        self.enqueue(
+            record.into_data(sampled, &self.inner.settings.limits, &self.inner.scope),
+            priority,
+        );
+        true
+    }
+
+    /// Lets a span whose start is not known wait up to a second for [`Self::complete`]; then it is sent as it is, with
+    /// the attribute `tasker_telemetry.start_unknown`. Flushing and shutting down send it at once.
+    pub fn hold(&self, key: u64, record: SpanRecord, priority: Priority) {
+        if !self.is_enabled() {
+            return;
+        }
+        let state = self.state();
+        let mut shared = state.shared.lock();
+        let over = shared.pending.hold(key, record, priority, Instant::now());
+        shared.start_unknown += u64::from(over.is_some());
+        drop(shared);
+        state.wake_pending.notify_one();
+        self.run(&state);
+        if let Some((record, priority)) = over {
+            self.emit(record, priority);
+        }
+    }
+
+    /// Sends a span that waits under that key, with the start and what else is known now. Whether there was one.
+    pub fn complete(&self, key: u64, start: i64, attributes: Vec<KeyValue>) -> bool {
+        let completed = self.state().shared.lock().pending.complete(key, start, attributes);
+        let Some((record, priority)) = completed else {
+            return false;
+        };
+        self.emit(record, priority);
+        true
+    }
+
+    /// Whether the spans of a trace are sent.
+    #[must_use]
+    pub fn sampled(&self, trace_id: TraceId, parent: Option<&SpanContext>) -> bool {
+        self.inner.settings.sampler.sampled(trace_id, parent)
+    }
+
+    /// The spans that are current.
+    #[must_use]
+    pub fn contexts(&self) -> &Contexts {
+        &self.inner.contexts
+    }
+
+    /// What ids are derived within.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.inner.settings.identity
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Whether spans are taken.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.inner.settings.enabled && !self.inner.closed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.inner.settings.limits
+    }
+
+    /// Whether a span is kept. One that is kept for its priority alone is marked.
+    fn is_kept(&self, sampled: bool, priority: Priority, attributes: &mut Vec<KeyValue>) -> bool {
+        if !sampled && priority == Priority::Critical {
+            attributes.insert(0, KeyValue::new(UNSAMPLED_TRACE, true));
+            return true;
+        }
+        if !sampled {
+            self.inner.unsampled.fetch_add(1, Ordering::Relaxed);
+        }
+        sampled
+    }
+
+    /// Puts a span in line.
+    pub(super) fn enqueue(&self, span: Box<SpanData>, priority: Priority) {
+        if self.inner.closed.load(Ordering::Relaxed) {
+            return self.inner.drop_spans(&self.state(), DropReason::Shutdown, 1);
+        }
+        let state = self.state();
+        if state.push(span, priority) {
+            self.inner.totals.dropped(DropReason::QueueFull, 1);
+        }
+        self.run(&state);
+    }
+
+    /// This process's state.
+    fn state(&self) -> Arc<State> {
+        self.inner.state()
+    }
+
+    fn run(&self, state: &State) {
+        if !state.started.load(Ordering::Relaxed) {
+            state.started.store(self.inner.runtime.start(), Ordering::Relaxed);
+        }
+    }
+
+    /// Sends all that was handed over until now, a backoff notwithstanding. Whether all of it was taken in time.
+    ///
+    /// It waits for `timeout` at most, and gives up when `cancelled` says so, which it asks every ten milliseconds.
+    pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        let state = self.state();
+        let deadline = Instant::now() + timeout;
+        self.inner.release_pending(&state, true);
+        let mut shared = state.shared.lock();
+        let until = shared.queue.last();
+        let dropped = shared.dropped();
+        if shared.oldest().is_none() {
+            return true;
+        }
+        shared.flush_until = shared.flush_until.max(until);
+        shared.hurry = true;
+        drop(shared);
+        state.wake.notify_one();
+        self.run(&state);
+        let mut shared = state.shared.lock();
+        while shared.oldest().is_some_and(|oldest| oldest <= until) {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() || cancelled() {
+                return false;
+            }
+            state.settled.wait_for(&mut shared, rest.min(LOOK));
+        }
+        shared.dropped() == dropped
+    }
+
+    /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
+    /// goes on until it is shut down itself.
+    pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        let delivered = self.flush(timeout, cancelled);
+        self.inner.closed.store(true, Ordering::SeqCst);
+        let state = self.state();
+        let pending = state.shared.lock().pending.all().len();
+        let mut shared = state.shared.lock();
+        let lost = pending + shared.queue.clear() + shared.batch.take().map_or(0, |batch| batch.spans);
+        drop(shared);
+        self.inner.drop_spans(&state, DropReason::Shutdown, lost as u64);
+        delivered && lost == 0
+    }
+
+    /// What has become of this process's spans.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        let shared = state.shared.lock();
+        Stats::of(
+            &self.inner.settings,
+            &shared,
+            self.inner.unsampled.load(Ordering::Relaxed),
+            self.inner.closed.load(Ordering::Relaxed),
+        )
+    }
+}
+
+impl Inner {
+    /// This process's state: a child that has been forked since begins with an empty one.
+    pub(super) fn state(&self) -> Arc<State> {
+        let state = self.state.load();
+        if state.generation == fork::generation() {
+            return Arc::clone(&state);
+        }
+        let fresh = Arc::new(State::new(self.settings.queue_size, self.settings.batch_size));
+        let previous = self.state.compare_and_swap(&state, Arc::clone(&fresh));
+        if !Arc::ptr_eq(&previous, &state) {
+            return Arc::clone(&previous);
+        }
+        // A thread of the parent may have been inside it: it is left as it is, never looked into again.
+        std::mem::forget(Arc::clone(&state));
+        fresh
+    }
+
+    /// Puts spans in line whose time for a start is over; all of them when a flush asks.
+    pub(super) fn release_pending(self: &Arc<Self>, state: &State, all: bool) -> Option<Instant> {
+        let mut shared = state.shared.lock();
+        let over = if all {
+            shared.pending.all()
+        } else {
+            shared.pending.over(Instant::now())
+        };
+        shared.start_unknown += over.len() as u64;
+        let next = shared.pending.next();
+        drop(shared);
+        let tracer = Tracer {
+            inner: Arc::clone(self),
+        };
+        for (record, priority) in over {
+            tracer.emit(record, priority);
+        }
+        next
+    }
+
+    pub(super) fn drop_spans(&self, state: &State, reason: DropReason, spans: u64) {
+        if spans > 0 {
+            state.shared.lock().dropped[reason as usize] += spans;
+            self.totals.dropped(reason, spans);
+        }
+    }
+}
