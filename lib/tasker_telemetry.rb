@@ -10,6 +10,8 @@ require "tasker_telemetry/configuration"
 require "tasker_telemetry/log"
 require "tasker_telemetry/instruments"
 require "tasker_telemetry/metrics_backend"
+require "tasker_telemetry/notifications"
+require "tasker_telemetry/publishers"
 require "tasker_telemetry/fork_hook"
 require "tasker_telemetry/endpoint"
 require "tasker_telemetry/middleware"
@@ -125,6 +127,21 @@ module TaskerTelemetry
       MetricsBackend.instance.clear!
       Log.reset
       nil
+    end
+
+    # Publishes an event: through ActiveSupport::Notifications where that is loaded, else on a bus of the gem's own that
+    # does the same. Without a block it is a point in time.
+    #
+    #   TaskerTelemetry.instrument("order.completed", order_id: 7) { |payload| payload[:total] = charge }
+    #
+    # @param name [String, Symbol]
+    # @param payload [Hash] what there is to tell; an exception out of the block is noted in it as :exception and
+    #   :exception_object
+    # @yieldparam payload [Hash]
+    # @raise whatever the block raises
+    # @return [Object] what the block returns
+    def instrument(name, payload = {}, &)
+      Notifications.instrument(name, payload, &)
     end
 
     # @return [Logger] where the gem's own words go

@@ -20,11 +20,18 @@ module TaskerTelemetry
       # @param error [Exception]
       # @return [String]
       def describe(error)
-        "#{error.class}: #{error.message}"
+        message = message(error)
+        message ? "#{error.class}: #{message}" : error.class.to_s
+      end
+
+      # @param error [Exception]
+      # @return [String, nil] its message; nil for one that cannot be had
+      def message(error)
+        "#{error.message}" # rubocop:disable Style/RedundantInterpolation -- a `message` may give anything
       rescue *PASSING
         raise
       rescue Exception # rubocop:disable Lint/RescueException -- whatever a message raises, it is no message
-        error.class.to_s
+        nil
       end
     end
   end
