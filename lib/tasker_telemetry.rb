@@ -11,6 +11,8 @@ require "tasker_telemetry/log"
 require "tasker_telemetry/instruments"
 require "tasker_telemetry/metrics_backend"
 require "tasker_telemetry/base_subscriber"
+require "tasker_telemetry/correlation"
+require "tasker_telemetry/logs"
 require "tasker_telemetry/fork_hook"
 require "tasker_telemetry/endpoint"
 require "tasker_telemetry/middleware"
@@ -141,6 +143,19 @@ module TaskerTelemetry
     # @return [Object] what the block returns
     def instrument(name, payload = {}, &)
       Notifications.instrument(name, payload, &)
+    end
+
+    # Has what happens in the block, in this fiber, share an id: logs show it.
+    #
+    # @param id [Object] whatever has `to_s`; nil for none
+    # @return [Object] what the block returns
+    def with_correlation_id(id, &)
+      Correlation.with(id, &)
+    end
+
+    # @return [String, nil] the id of {.with_correlation_id}, else that of the request which this fiber answers
+    def correlation_id
+      Correlation.current
     end
 
     # @return [Logger] where the gem's own words go

@@ -61,6 +61,7 @@ module TaskerTelemetry
       # The method that came over the wire: middleware further in may rewrite it.
       verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
       status = UNKNOWN
+      outside = Correlation.enter(env)
       response = @app.call(env)
       status = status_class(response[0])
       response
@@ -69,6 +70,7 @@ module TaskerTelemetry
       raise
     ensure
       env.delete(COUNTING)
+      Correlation.leave(outside)
       record(env, verb, status, started)
     end
 

@@ -92,6 +92,10 @@ module TaskerTelemetry
       LOGGER = Type.new("an object that answers to warn and error", lambda do |value|
         value if %i[warn error].all? { |level| value.respond_to?(level) }
       end)
+      LOG_FORMAT = Type.new(":json or :key_value", lambda do |value|
+        value = value.to_sym if value.is_a?(String)
+        value if %i[json key_value].include?(value)
+      end)
       NETWORKS = Type.new('addresses or CIDR networks, such as ["10.0.0.0/8", "::1"]', method(:networks))
       CALLABLE = Type.new("an object that answers to call(env)", ->(value) { value if value.respond_to?(:call) })
     end

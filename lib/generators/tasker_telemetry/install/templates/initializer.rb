@@ -53,4 +53,10 @@ TaskerTelemetry.configure do |config|
 
   # ... and only if this says so. It is given the Rack env.
   # config.endpoint.authorize = ->(env) { env["HTTP_X_FORWARDED_FOR"].nil? }
+
+  # true writes the events that are for the log as lines on the logger, each with the ids of its trace.
+  # config.logs.enabled = false
+
+  # What these lines look like: :json, or :key_value for `key=value`.
+  # config.logs.format = :json
 end
