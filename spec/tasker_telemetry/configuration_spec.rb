@@ -24,7 +24,8 @@ RSpec.describe TaskerTelemetry::Configuration do
                    otlp: { enabled: false, endpoint: nil, protocol: nil, headers: nil, interval: nil } },
         endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil },
         traces: { enabled: false, endpoint: nil, protocol: nil, headers: nil, sample_ratio: nil, queue_size: nil,
-                  net_http: false }
+                  net_http: false },
+        logs: { enabled: false, format: :json }
       )
     end
 
@@ -54,7 +55,7 @@ RSpec.describe TaskerTelemetry::Configuration do
       expect { config.nonsense }.to raise_error(
         TaskerTelemetry::ConfigurationError,
         "config.nonsense is not an option; accepted: service_name, environment, strict, logger, filter_parameters, " \
-        "filter_mask, metrics, endpoint, traces"
+        "filter_mask, metrics, endpoint, traces, logs"
       )
     end
 
@@ -106,7 +107,9 @@ RSpec.describe TaskerTelemetry::Configuration do
       "metrics.otlp.headers" => [[]],
       "metrics.otlp.interval" => [0, "60"],
       "filter_parameters" => [[5], [""], { a: 1 }],
-      "filter_mask" => ["", "a\nb"]
+      "filter_mask" => ["", "a\nb"],
+      "logs.enabled" => ["true", 1],
+      "logs.format" => [:xml, "", 5]
     }.each do |path, values|
       values.each do |value|
         it "#{path} = #{value.inspect} is refused by name" do

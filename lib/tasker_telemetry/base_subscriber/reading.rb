@@ -36,12 +36,10 @@ module TaskerTelemetry
       # @param event [Event, Hash]
       # @return [Hash{Symbol => Object}] duration: (seconds), started_at: and completed_at: (Time), nil where unknown
       def timing(event)
-        own = own_times(event)
-        started = time_of(safe_get(event, :started_at))
-        completed = time_of(safe_get(event, :completed_at) || safe_get(event, :transitioned_at))
-        between = seconds_of(completed - started) if started && completed
-        { duration: told_duration(event) || between || own[:duration], started_at: started || own[:started_at],
-          completed_at: completed || own[:completed_at] }
+        told = told_times(event)
+        times = { duration: nil, started_at: nil, completed_at: nil }.merge(own_times(event), told)
+        times[:duration] = told_duration(event) || between(told[:started_at], times[:completed_at]) || times[:duration]
+        times
       end
 
       # What went wrong, wherever the payload has it.
@@ -75,6 +73,15 @@ module TaskerTelemetry
 
       def told_duration(event)
         DURATIONS.filter_map { |key| seconds_of(safe_get(event, key)) }.first
+      end
+
+      def told_times(event)
+        { started_at: time_of(safe_get(event, :started_at)),
+          completed_at: time_of(safe_get(event, :completed_at) || safe_get(event, :transitioned_at)) }.compact
+      end
+
+      def between(started, completed)
+        seconds_of(completed - started) if started && completed
       end
 
       # Those of the event itself; only its end, unless a block was run within it.

@@ -10,7 +10,9 @@ module TaskerTelemetry
     class Line
       # Needs no quotes in `key=value`.
       PLAIN = %r{\A[[:alnum:]_.:/+@%-]+\z}
-      private_constant :PLAIN
+      # What JSON leaves as it is, and some readers take for the end of a line.
+      ENDS = { "\u0085" => "\\u0085", "\u2028" => "\\u2028", "\u2029" => "\\u2029" }.freeze
+      private_constant :PLAIN, :ENDS
 
       def initialize(time:, level:, name:, payload:, trace_id: nil, span_id: nil, correlation_id: nil, duration: nil)
         @payload = payload
@@ -29,9 +31,8 @@ module TaskerTelemetry
 
       private
 
-      # Line separators of Unicode are escaped as well, which some readers take for the end of a line.
       def json
-        JSON.generate(@payload.empty? ? @fields : @fields.merge("payload" => @payload), script_safe: true)
+        escaped(@payload.empty? ? @fields : @fields.merge("payload" => @payload))
       end
 
       # The payload's keys stand beside the event's own, told apart where they are the same.
@@ -42,10 +43,14 @@ module TaskerTelemetry
 
       def quoted(value)
         case value
-        when String then value.match?(PLAIN) ? value : JSON.generate(value, script_safe: true)
-        when Hash, Array then JSON.generate(JSON.generate(value, script_safe: true))
+        when String then value.match?(PLAIN) ? value : escaped(value)
+        when Hash, Array then escaped(JSON.generate(value))
         else value.to_s
         end
+      end
+
+      def escaped(value)
+        JSON.generate(value).gsub(/[\u0085\u2028\u2029]/, ENDS)
       end
     end
   end

@@ -10,16 +10,19 @@ module TaskerTelemetry
     #
     # @api private
     class Values
-      DEEPEST = 4
+      DEEPEST = 3
       # Of one Hash or Array, and of all together.
       MOST_ENTRIES = 50
       MOST_VALUES = 500
       LONGEST_TEXT = 1_024
+      # Of all texts together.
+      MOST_TEXT = 16_384
       LONGEST_KEY = 100
       # Digits of larger numbers take long to find.
       MOST_BITS = 256
       CUT = "…"
-      private_constant :DEEPEST, :MOST_ENTRIES, :MOST_VALUES, :LONGEST_TEXT, :LONGEST_KEY, :MOST_BITS, :CUT
+      private_constant :DEEPEST, :MOST_ENTRIES, :MOST_VALUES, :LONGEST_TEXT, :MOST_TEXT, :LONGEST_KEY, :MOST_BITS,
+                       :CUT
 
       # @param payload [Hash]
       # @return [Hash{String => Object}]
@@ -30,6 +33,7 @@ module TaskerTelemetry
       def initialize
         @inside = {}.compare_by_identity
         @left = MOST_VALUES
+        @room = MOST_TEXT
       end
 
       # @api private
@@ -123,7 +127,9 @@ module TaskerTelemetry
         # A character takes four bytes at most, so no more of a huge text is looked at.
         beginning = value.is_a?(String) ? value.byteslice(0, LONGEST_TEXT * 4) : value
         text = Text.of(beginning)
-        text.length > LONGEST_TEXT ? "#{text[0, LONGEST_TEXT]}#{CUT}" : text
+        longest = [LONGEST_TEXT, @room].min
+        @room -= [text.length, longest].min
+        text.length > longest ? "#{text[0, longest]}#{CUT}" : text
       end
 
       # Bytes that are text are shown, though nobody said so.

@@ -86,4 +86,10 @@ TaskerTelemetry.configure do |config|
 
   # Requests made with Net::HTTP become spans, and carry the trace to whoever answers.
   # config.traces.net_http = true
+
+  # true writes the events that are for the log as lines on the logger, each with the ids of its trace.
+  # config.logs.enabled = false
+
+  # What these lines look like: :json, or :key_value for `key=value`.
+  # config.logs.format = :json
 end
