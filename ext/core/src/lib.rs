@@ -13,4 +13,5 @@ pub mod export;
 pub mod metric;
 pub mod runtime;
 pub mod snapshot;
+pub mod telemetry;
 pub mod trace;

@@ -21,6 +21,7 @@ mod settings;
 mod span;
 mod state;
 mod stats;
+mod story;
 mod totals;
 mod tracer;
 mod worker;
@@ -32,6 +33,7 @@ pub use sampling::{Root, Sampler};
 pub use settings::{disabled, Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
+pub use story::{attributes, fail, shown, About, Place, Story};
 pub use totals::{DropReason, Totals};
 pub use tracer::{Beginning, Tracer};
 

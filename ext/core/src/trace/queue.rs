@@ -175,7 +175,7 @@ mod tests {
                     kept.retain(|entry| !expected.contains(entry));
                     taken += entries.len();
                 } else {
-                    let priority = Priority::ALL[random.random_range(0..LEVELS)];
+                    let priority = Priority::ALL[random.random_range(0..LEVELS)].1;
                     let entry = (priority as usize, came);
                     came += 1;
                     let lost = queue.push(entry, priority) != Pushed::In;
@@ -194,7 +194,7 @@ mod tests {
         fn a_critical_one_is_lost_only_to_critical_ones(levels in proptest::collection::vec(0usize..4, 0..60)) {
             let mut queue = Queue::new(8);
             for level in &levels {
-                queue.push(*level, Priority::ALL[*level]);
+                queue.push(*level, Priority::ALL[*level].1);
             }
             let critical = levels.iter().filter(|level| **level == 3).count();
             let (taken, _) = queue.take(8, false);

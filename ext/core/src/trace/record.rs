@@ -1,6 +1,7 @@
 //! What is told of a span whose ids and times are already known.
 
 use super::limits::Limits;
+pub use crate::event::Priority;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
@@ -11,25 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub const UNSAMPLED_TRACE: &str = "tasker_telemetry.unsampled_trace";
 /// Marks a span whose start nobody told; it has its end's time.
 pub const START_UNKNOWN: &str = "tasker_telemetry.start_unknown";
-
-/// What a full queue drops first, and what is sent whatever was sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Priority {
-    /// Dropped first.
-    Low,
-    /// The usual.
-    #[default]
-    Normal,
-    /// Dropped after those.
-    High,
-    /// Never sampled out, and dropped last.
-    Critical,
-}
-
-impl Priority {
-    /// From the lowest.
-    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Critical];
-}
 
 /// A span that is over. Times are nanoseconds since the epoch.
 #[derive(Debug, Clone)]

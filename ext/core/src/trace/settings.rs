@@ -7,7 +7,7 @@ use crate::export::transports::otlp::{self, pairs, variable, Destination, Env, E
 use std::time::Duration;
 
 /// What the application has set; the rest is the environment's or the default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Whether spans are made at all.
     pub enabled: Option<bool>,

@@ -80,7 +80,7 @@ impl Protocol {
 }
 
 /// What the application has set; the rest is the environment's or the default.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Options {
     /// A URL.
     pub endpoint: Option<String>,

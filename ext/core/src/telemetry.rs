@@ -1,0 +1,331 @@
+//! All of a process's telemetry: what an event becomes, from wherever it comes.
+
+use crate::arena::{Notes, Registry};
+use crate::event::{Begun, Events, Payload, Redactor, Route, Times};
+use crate::export::transports::otlp;
+use crate::runtime::Runtime;
+use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What must not be shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Names, or parts of names, of keys.
+    pub names: Vec<String>,
+    /// Regular expressions that such names match.
+    pub patterns: Vec<String>,
+    /// What stands in the place of a value.
+    pub mask: String,
+}
+
+/// What the application decided about spans, and about what must not be shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// About spans.
+    pub traces: trace::Options,
+    /// Names and patterns of what must not be shown, and what stands in its place.
+    pub filter: Filter,
+}
+
+/// Spans under one configuration.
+#[derive(Debug)]
+pub struct Tracing {
+    settings: Settings,
+    tracer: Tracer,
+    redactor: Redactor,
+}
+
+/// The telemetry of a process and of the processes that it forks.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Arc<Registry>,
+    events: Events,
+    runtime: Arc<Runtime>,
+    tracing: ArcSwap<Tracing>,
+    configuring: Mutex<()>,
+}
+
+/// An event that goes on.
+#[derive(Debug)]
+pub struct Open {
+    route: Arc<Route>,
+    begun: Begun,
+    at: i64,
+    since: Instant,
+    fiber: u64,
+    own_block: Option<bool>,
+    /// Where its span stands, if it becomes one.
+    place: Option<Place>,
+    around: Option<SpanContext>,
+}
+
+/// What is left to do for an event, since only its owner can: its line in the log.
+#[derive(Debug)]
+pub struct Line {
+    /// Where the event happened.
+    pub context: Option<SpanContext>,
+    /// When it was over, in nanoseconds since the epoch.
+    pub end_ns: i64,
+    /// How long it took, in seconds.
+    pub duration: Option<f64>,
+}
+
+/// What became of an event.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Whether anybody took it.
+    pub taken: bool,
+    /// Its line in the log, if it has one.
+    pub line: Option<Line>,
+}
+
+impl Telemetry {
+    /// Telemetry that counts through `registry`. Nothing is started, and no span is made until it is configured.
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> Self {
+        let runtime = Runtime::new();
+        // UNWRAP: without options and variables there is nothing that could be wrong; every test goes through here.
+        #[allow(clippy::expect_used)]
+        let tracing =
+            Tracing::new(Settings::default(), &runtime, &registry, &|_| None).expect("the defaults can be used");
+        Self {
+            events: Events::new(Arc::clone(&registry)),
+            tracing: ArcSwap::from_pointee(tracing),
+            runtime,
+            registry,
+            configuring: Mutex::new(()),
+        }
+    }
+
+    /// Whether settings can be used.
+    ///
+    /// # Errors
+    /// Which option or variable is wrong, its value and what is accepted.
+    pub fn check(&self, settings: &Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
+        trace::Settings::resolve(&settings.traces, env).map(drop)
+    }
+
+    /// Goes on under other settings. What was recorded before is sent where it was to go.
+    ///
+    /// # Errors
+    /// Which option or variable is wrong, its value and what is accepted; then everything stays as it was.
+    pub fn configure(&self, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
+        let _configuring = self.configuring.lock();
+        if self.tracing.load().settings == settings {
+            return Ok(());
+        }
+        let fresh = Tracing::new(settings, &self.runtime, &self.registry, env)?;
+        self.tracing.swap(Arc::new(fresh));
+        Ok(())
+    }
+
+    /// What is routed where.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// Spans, as they are configured now.
+    #[must_use]
+    pub fn tracing(&self) -> Guard<Arc<Tracing>> {
+        self.tracing.load()
+    }
+
+    /// The background.
+    #[must_use]
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// Begins an event that is published around a block, maybe an empty one. While it goes on, its span is the current
+    /// one of its fiber. `None` for one that nobody takes.
+    pub fn begin(&self, name: &str, payload: &dyn Payload, fiber: u64, own_block: Option<bool>) -> Option<Open> {
+        let route = self.events.route(name);
+        if !route.backends().any() {
+            return None;
+        }
+        let at = now();
+        let tracing = self.tracing.load();
+        let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
+        let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
+            let notes = self.registry.notes();
+            let place = tracing.story(&notes).place(&About::read(&route, payload), around.as_ref());
+            tracing.tracer.contexts().push(fiber, place.context().clone());
+            place
+        });
+        Some(Open {
+            begun: self.events.start(&route, payload, at),
+            route,
+            at,
+            since: Instant::now(),
+            fiber,
+            own_block,
+            place,
+            around,
+        })
+    }
+
+    /// Ends an event.
+    pub fn finish(&self, open: Open, payload: &dyn Payload) -> Done {
+        let times = Times {
+            start_ns: open.at,
+            end_ns: open.at.saturating_add(open.since.elapsed().as_nanos() as i64),
+            own_block: open.own_block,
+            begun: open.begun,
+        };
+        if let Some(place) = &open.place {
+            self.tracing.load().tracer.contexts().pop(open.fiber, place.context().span_id());
+        }
+        self.settle(&open.route, payload, times, open.place, open.around)
+    }
+
+    /// Takes an event that happens now.
+    pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
+        let route = self.events.route(name);
+        if !route.backends().any() {
+            return Done::default();
+        }
+        let around = self.tracing.load().current(fiber);
+        self.settle(&route, payload, Times::at(now()), None, around)
+    }
+
+    fn settle(
+        &self,
+        route: &Route,
+        payload: &dyn Payload,
+        times: Times,
+        place: Option<Place>,
+        around: Option<SpanContext>,
+    ) -> Done {
+        let told = self.events.finish(route, payload, times);
+        let tracing = self.tracing.load();
+        let line = told.decision.logs.then(|| Line {
+            context: place.as_ref().map(|place| place.context().clone()).or_else(|| around.clone()),
+            end_ns: told.end_ns,
+            duration: told.duration(),
+        });
+        if tracing.tracer.is_enabled() {
+            let notes = self.registry.notes();
+            tracing.story(&notes).tell(&told, payload, place, around.as_ref());
+        }
+        Done {
+            taken: told.decision.any(),
+            line,
+        }
+    }
+
+    /// Sends what was recorded until now. Whether all of it was taken in time.
+    pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        let tracing = self.tracing.load_full();
+        tracing.tracer.flush(timeout, cancelled)
+    }
+
+    /// As [`Self::flush`]; then nothing is sent any more, and the background ends.
+    pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        let tracing = self.tracing.load_full();
+        let delivered = tracing.tracer.shutdown(timeout, cancelled);
+        self.runtime.shutdown(deadline.saturating_duration_since(Instant::now())) && delivered
+    }
+
+    /// To be called before a fork: nothing may run in the background then.
+    pub fn before_fork(&self) {
+        self.runtime.before_fork();
+    }
+
+    /// To be called after a fork, or one that failed, in the process that asked for it.
+    pub fn after_fork_parent(&self) {
+        self.runtime.after_fork_parent();
+    }
+
+    /// To be called in a child.
+    pub fn after_fork_child(&self) {
+        self.runtime.after_fork_child();
+    }
+}
+
+impl Tracing {
+    fn new(
+        settings: Settings,
+        runtime: &Arc<Runtime>,
+        registry: &Arc<Registry>,
+        env: otlp::Env<'_>,
+    ) -> otlp::Result<Self> {
+        let resolved = trace::Settings::resolve(&settings.traces, env)?;
+        Ok(Self {
+            redactor: Redactor::new(&settings.filter.names, &settings.filter.mask),
+            tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
+            settings,
+        })
+    }
+
+    fn story<'a>(&'a self, notes: &'a Notes) -> Story<'a> {
+        Story {
+            tracer: &self.tracer,
+            redactor: &self.redactor,
+            notes,
+        }
+    }
+
+    /// Who makes the spans.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    /// What must not be shown.
+    #[must_use]
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// The current span of a fiber.
+    #[must_use]
+    pub fn current(&self, fiber: u64) -> Option<SpanContext> {
+        self.tracer.contexts().current(fiber)
+    }
+
+    /// Begins a span that is current in its fiber until [`Self::end`]: inside `remote` if that is given, else inside the
+    /// span that is current.
+    pub fn start(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        remote: Option<SpanContext>,
+        fiber: u64,
+        attributes: &dyn Payload,
+    ) -> Span {
+        let around = remote.or_else(|| self.current(fiber));
+        let attributes = if self.tracer.is_enabled() {
+            trace::attributes(&self.redactor, attributes)
+        } else {
+            Vec::new()
+        };
+        let beginning = Beginning {
+            attributes,
+            ..Beginning::default()
+        };
+        let span = self.tracer.start_with(name, kind, around.as_ref(), beginning);
+        if span.context().is_valid() {
+            self.tracer.contexts().push(fiber, span.context().clone());
+        }
+        span
+    }
+
+    /// Ends a span.
+    pub fn end(&self, span: &mut Span, fiber: u64) {
+        self.tracer.contexts().pop(fiber, span.context().span_id());
+        span.end(None);
+    }
+}
+
+/// Nanoseconds since the epoch.
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}

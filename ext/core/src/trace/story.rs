@@ -1,0 +1,300 @@
+//! The spans of events.
+//!
+//! What an event tells of a task or step has a place that follows from its ids: the task's trace, with the task itself at
+//! its root, the attempts at its steps below it, and whatever else happened to them beside these. So the processes that
+//! work on a task need not know of each other. Any other event stands inside the span that is current where it happens.
+
+use super::derive::{self, Derived};
+use super::record::{Priority, SpanRecord};
+use super::span::{exception, Span};
+use super::{ids, Tracer};
+use crate::arena::Notes;
+use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
+use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::KeyValue;
+use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Where a span stands.
+#[derive(Debug, Clone)]
+pub struct Place {
+    context: SpanContext,
+    parent: SpanId,
+    parent_is_remote: bool,
+    /// The task or the attempt that the span is, rather than something that happened to it.
+    is: Option<Derived>,
+}
+
+impl Place {
+    /// What is inside of it has this for its parent.
+    #[must_use]
+    pub fn context(&self) -> &SpanContext {
+        &self.context
+    }
+}
+
+/// What an event is about, as far as that decides where its span stands.
+#[derive(Debug)]
+pub struct About<'e> {
+    family: Family,
+    kind: Kind,
+    task_id: Option<Cow<'e, str>>,
+    step_id: Option<Cow<'e, str>>,
+    attempt: Option<Cow<'e, str>>,
+}
+
+impl<'e> About<'e> {
+    /// Of an event that is beginning.
+    #[must_use]
+    pub fn read(route: &Route, payload: &'e dyn Payload) -> Self {
+        let known = route.family() != Family::Other;
+        let read = |key| known.then(|| payload.get(key)).flatten().map(Value::into_text);
+        Self {
+            family: route.family(),
+            kind: route.kind(),
+            task_id: read(Key::TASK_ID),
+            step_id: read(Key::STEP_ID),
+            attempt: read(Key::ATTEMPT_NUMBER).or_else(|| read(Key::ATTEMPT)),
+        }
+    }
+
+    fn of(told: &'e Told<'_>) -> Self {
+        let borrowed = |text: &'e Option<Cow<'_, str>>| text.as_deref().map(Cow::Borrowed);
+        Self {
+            family: told.family(),
+            kind: told.kind(),
+            task_id: borrowed(&told.task_id),
+            step_id: borrowed(&told.step_id),
+            attempt: borrowed(&told.attempt),
+        }
+    }
+}
+
+/// Makes spans of events.
+pub struct Story<'a> {
+    /// Whom they are handed to.
+    pub tracer: &'a Tracer,
+    /// What must not be shown.
+    pub redactor: &'a Redactor,
+    /// What all processes have seen.
+    pub notes: &'a Notes,
+}
+
+impl Story<'_> {
+    /// Where the span of an event will stand, known from its beginning on.
+    #[must_use]
+    pub fn place(&self, about: &About<'_>, around: Option<&SpanContext>) -> Place {
+        match &about.task_id {
+            Some(task_id) => self.derived(about, task_id),
+            None => self.nested(around),
+        }
+    }
+
+    fn derived(&self, about: &About<'_>, task_id: &str) -> Place {
+        let identity = self.tracer.identity();
+        let root = derive::task(identity, task_id);
+        let is = match (about.family, about.kind, &about.step_id) {
+            (Family::Task, Kind::End, _) => Some(root),
+            (Family::Step, Kind::End, Some(step_id)) => Some(derive::step(
+                identity,
+                task_id,
+                step_id,
+                about.attempt.as_deref().unwrap_or(""),
+            )),
+            _ => None,
+        };
+        let is_root = is.is_some_and(|is| is.span_id == root.span_id);
+        Place {
+            context: self.context(root.trace_id, is.map_or_else(ids::span_id, |is| is.span_id), None),
+            parent: if is_root { SpanId::INVALID } else { root.span_id },
+            // Who tells the task's end may be another process.
+            parent_is_remote: !is_root,
+            is,
+        }
+    }
+
+    fn nested(&self, around: Option<&SpanContext>) -> Place {
+        let around = around.filter(|around| around.is_valid());
+        let trace_id = around.map_or_else(ids::trace_id, SpanContext::trace_id);
+        Place {
+            context: self.context(trace_id, ids::span_id(), around),
+            parent: around.map_or(SpanId::INVALID, SpanContext::span_id),
+            parent_is_remote: around.is_some_and(SpanContext::is_remote),
+            is: None,
+        }
+    }
+
+    fn context(&self, trace_id: TraceId, span_id: SpanId, around: Option<&SpanContext>) -> SpanContext {
+        let sampled = self.tracer.sampled(trace_id, around);
+        SpanContext::new(
+            trace_id,
+            span_id,
+            TraceFlags::default().with_sampled(sampled),
+            false,
+            around.map_or(TraceState::NONE, |around| around.trace_state().clone()),
+        )
+    }
+
+    /// Hands over the span of an event that was told. `place` is where it stood while it went on, if that was known;
+    /// `around` is what it happened in.
+    pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<Place>, around: Option<&SpanContext>) {
+        if let (Some(key), Some(start)) = (told.completes, told.start_ns) {
+            self.tracer.complete(key, start, self.attributes(payload));
+        }
+        if !told.decision.traces || (told.kind() == Kind::Start && told.task_id.is_some()) {
+            return;
+        }
+        let place = place.unwrap_or_else(|| self.place(&About::of(told), around));
+        let priority = told.decision.priority;
+        // What is left out need not be read first; it is handed over bare, to be counted.
+        if !place.context.is_sampled() && priority != Priority::Critical {
+            self.tracer.emit(bare(told, &place), priority);
+            return;
+        }
+        let record = self.record(told, payload, &place, around);
+        match told.pending {
+            Some(key) => self.tracer.hold(key, record, priority),
+            None => {
+                self.tracer.emit(record, priority);
+            }
+        }
+    }
+
+    fn record(
+        &self,
+        told: &Told<'_>,
+        payload: &dyn Payload,
+        place: &Place,
+        around: Option<&SpanContext>,
+    ) -> SpanRecord {
+        let mut record = bare(told, place);
+        record.name = name(told);
+        record.parent_span_id = place.parent;
+        record.parent_is_remote = place.parent_is_remote;
+        record.trace_state = place.context.trace_state().clone();
+        record.attributes = self.attributes(payload);
+        if let Some(is) = place.is {
+            self.settle(told, is, &mut record);
+        }
+        // What asked for a task is in a trace of its own.
+        if let Some(around) = around.filter(|around| place.is.is_some() && around.is_valid()) {
+            if around.trace_id() != record.trace_id {
+                record.links.push(Link::with_context(around.clone()));
+            }
+        }
+        match payload.error() {
+            Some(error) => self.fail(&error, &mut record),
+            None if told.outcome() == Some(Outcome::Failed) => record.status = Status::error(""),
+            None if told.outcome() == Some(Outcome::Completed) => record.status = Status::Ok,
+            None => {}
+        }
+        record
+    }
+
+    /// A task that ended before, or an attempt that nobody numbered, must not get the same id twice: a further end is a
+    /// span of its own. That of a task is linked to the first.
+    fn settle(&self, told: &Told<'_>, is: Derived, record: &mut SpanRecord) {
+        let task_id = told.task_id.as_deref().unwrap_or_default();
+        let root = record.parent_span_id == SpanId::INVALID;
+        let again = root && told.attempt.as_deref().is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
+        let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
+        let seconds = (told.end_ns / 1_000_000_000) as u32;
+        if !again && self.notes.first(key, seconds) {
+            return;
+        }
+        let end = told.end_ns.to_string();
+        let which = [told.name(), told.attempt.as_deref().unwrap_or(&end)];
+        record.span_id = derive::further_end(self.tracer.identity(), task_id, &which).span_id;
+        if root {
+            let first = SpanContext::new(
+                record.trace_id,
+                is.span_id,
+                TraceFlags::default().with_sampled(record.sampled == Some(true)),
+                true,
+                TraceState::NONE,
+            );
+            record.links.push(Link::with_context(first));
+        }
+    }
+
+    fn fail(&self, error: &ErrorInfo<'_>, record: &mut SpanRecord) {
+        let (message, attributes) = failure(self.redactor, error);
+        let at = super::system_time(record.end);
+        record.events.push(Event::new("exception", at, attributes, 0));
+        record.status = Status::error(message);
+    }
+
+    fn attributes(&self, payload: &dyn Payload) -> Vec<KeyValue> {
+        attributes(self.redactor, payload)
+    }
+}
+
+/// Makes a span one that failed by that error.
+pub fn fail(redactor: &Redactor, error: &ErrorInfo<'_>, span: &mut Span) {
+    let (message, attributes) = failure(redactor, error);
+    span.add_event("exception", None, attributes);
+    span.set_status(Status::error(message));
+}
+
+/// An error's message and the attributes of its event, without what must not be shown.
+fn failure(redactor: &Redactor, error: &ErrorInfo<'_>) -> (String, Vec<KeyValue>) {
+    let message = redactor.text(&error.message).into_owned();
+    let backtrace = (!error.backtrace.is_empty()).then(|| redactor.text(&error.backtrace.join("\n")).into_owned());
+    let attributes = exception(&error.class, &message, backtrace.as_deref());
+    (message, attributes)
+}
+
+fn bare(told: &Told<'_>, place: &Place) -> SpanRecord {
+    let start = told.start_ns.unwrap_or(told.end_ns);
+    let mut record = SpanRecord::new(place.context.trace_id(), place.context.span_id(), "", start, told.end_ns);
+    record.sampled = Some(place.context.is_sampled());
+    record
+}
+
+/// A payload as attributes, without what must not be shown.
+#[must_use]
+pub fn attributes(redactor: &Redactor, payload: &dyn Payload) -> Vec<KeyValue> {
+    let mut attributes = Vec::with_capacity(8);
+    payload.for_each(&mut |name, value| {
+        if !TOLD_ELSEWHERE.contains(&name) {
+            attributes.push(KeyValue::new(name.to_owned(), shown(redactor, name, value)));
+        }
+    });
+    attributes
+}
+
+/// A value under that name, as it may be shown.
+pub fn shown(redactor: &Redactor, name: &str, value: Value<'_>) -> opentelemetry::Value {
+    if redactor.hides(name) {
+        return redactor.mask().to_owned().into();
+    }
+    match value {
+        Value::Bool(value) => value.into(),
+        Value::Int(value) => value.into(),
+        Value::Float(value) => value.into(),
+        Value::Text(text) => {
+            let scrubbed = match redactor.text(&text) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(scrubbed) => Some(scrubbed),
+            };
+            scrubbed.unwrap_or_else(|| text.into_owned()).into()
+        }
+        time @ Value::Time(_) => time.into_text().into_owned().into(),
+    }
+}
+
+/// What the event `exception` and the status say.
+const TOLD_ELSEWHERE: [&str; 5] = ["exception", "exception_object", "exception_class", "error_class", "backtrace"];
+
+/// Few different ones: what is one of many stands in the attributes.
+fn name(told: &Told<'_>) -> Cow<'static, str> {
+    let named = |what: &'static str, name: &Option<Cow<'_, str>>| match name {
+        Some(name) => Cow::Owned(format!("{what} {name}")),
+        None => Cow::Borrowed(what),
+    };
+    match (told.family(), told.kind()) {
+        (Family::Task, Kind::End) => named("task", &told.names.task),
+        (Family::Step, Kind::End) => named("step", &told.names.step),
+        _ => Cow::Owned(told.name().to_owned()),
+    }
+}
