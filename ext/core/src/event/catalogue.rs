@@ -22,6 +22,10 @@ pub(super) struct Entry {
     pub course: Option<&'static str>,
     /// Whether it counts as something that happened in between two events of another name.
     pub moves: bool,
+    /// Whether it is about one step, though the engine tells it of the task.
+    pub of_step: bool,
+    /// Whether its job is its attempt.
+    pub by_job: bool,
     backends: Backends,
     sample: f64,
     priority: Priority,
@@ -129,6 +133,8 @@ const fn point(
         outcome: None,
         course: None,
         moves: true,
+        of_step: false,
+        by_job: false,
         backends: Backends::BOTH,
         sample: 1.0,
         priority: Priority::Normal,
@@ -163,6 +169,14 @@ impl Entry {
     /// It only accompanies what happens.
     const fn beside(self) -> Self {
         Self { moves: false, ..self }
+    }
+
+    const fn of_one_step(self) -> Self {
+        Self { of_step: true, ..self }
+    }
+
+    const fn by_job(self) -> Self {
+        Self { by_job: true, ..self }
     }
 
     const fn to(self, backends: Backends) -> Self {
@@ -276,13 +290,15 @@ pub(super) static BUILT_IN: &[Entry] = &[
         Workflow,
         WORKFLOW_STEP,
         "The engine is done with a step",
-    ),
+    )
+    .of_one_step(),
     point(
         "workflow.step_failed",
         Workflow,
         WORKFLOW_STEP,
         "A step failed in the engine",
-    ),
+    )
+    .of_one_step(),
     point(
         "workflow.viable_steps_discovered",
         Workflow,
@@ -348,7 +364,8 @@ pub(super) static BUILT_IN: &[Entry] = &[
         Workflow,
         WORKFLOW_STEP,
         "A step could not be run",
-    ),
+    )
+    .of_one_step(),
     point(
         "workflow.viable_steps_batch_ready",
         Workflow,
@@ -383,6 +400,7 @@ pub(super) static BUILT_IN: &[Entry] = &[
         "A task was queued",
     )
     .to(Backends::METRICS)
+    .by_job()
     .of(Priority::High),
     point(
         "observability.task.finalize",

@@ -2,15 +2,22 @@
 
 use super::catalogue::{self, Entry};
 use super::counts::{Counts, Unmet};
+use super::courses::Courses;
 use super::error::Result;
+use super::identity::{chain, Identity};
 use super::instruments::Instruments;
+use super::key::Key;
 use super::mapping::Mapping;
+use super::memory::Memory;
 use super::payload::Payload;
+use super::redact::Redactor;
 use super::route::Route;
 use super::router::Router;
-use super::times;
-use super::told::{Begun, Kind, Names, Times, Told};
+use super::told::{Begun, Family, Kind, Names, Times, Told};
+use super::transitions::{self, Event};
+use super::{instant, listing, times};
 use crate::arena::Registry;
+use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// The events of one process: what is mapped, what is remembered, and what it is counted in.
@@ -20,6 +27,8 @@ pub struct Events {
     router: Router,
     instruments: Instruments,
     counts: Counts,
+    memory: Memory,
+    redactor: RwLock<Arc<Redactor>>,
 }
 
 impl Events {
@@ -30,6 +39,8 @@ impl Events {
             router: Router::default(),
             instruments: Instruments::new(Arc::clone(&registry)),
             counts: Counts::new(Arc::clone(&registry)),
+            memory: Memory::default(),
+            redactor: RwLock::default(),
             registry,
         }
     }
@@ -38,6 +49,17 @@ impl Events {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// What keeps secrets out of spans and lines.
+    #[must_use]
+    pub fn redactor(&self) -> Arc<Redactor> {
+        Arc::clone(&self.redactor.read())
+    }
+
+    /// Takes another redactor.
+    pub fn set_redactor(&self, redactor: Redactor) {
+        *self.redactor.write() = Arc::new(redactor);
     }
 
     /// Maps a name or pattern; one that is mapped already is replaced.
@@ -72,6 +94,12 @@ impl Events {
         Ok(())
     }
 
+    /// Every event that is known by name: the catalogue's, those registered, and those mapped by their own name.
+    #[must_use]
+    pub fn list(&self) -> Vec<listing::Listed> {
+        listing::list(&self.router)
+    }
+
     /// Where events of that name go.
     #[inline]
     #[must_use]
@@ -90,57 +118,203 @@ impl Events {
     /// what it answers goes into the [`Times`] of [`Self::finish`].
     #[must_use]
     pub fn start(&self, route: &Route, payload: &dyn Payload, at_ns: i64) -> Begun {
-        let _ = (route, payload, at_ns);
-        Begun::default()
+        // The end of what begins may be told inside the block.
+        let begins = route
+            .entry
+            .filter(|entry| entry.kind == Kind::Start && entry.is_known());
+        let first = begins.map(|entry| {
+            let identity = Identity::of(entry, payload);
+            self.begin(entry, &identity, payload, at_ns)
+        });
+        Begun(first)
     }
 
     /// Counts an event that is over, and tells of it.
     #[must_use]
     pub fn finish<'e>(&self, route: &'e Route, payload: &'e dyn Payload, times: Times) -> Told<'e> {
-        self.finish_other(route, payload, &times)
+        match route.entry {
+            Some(entry) if entry.is_known() => self.finish_known(entry, route, payload, &times),
+            _ => self.finish_other(route, payload, &times),
+        }
     }
 
     fn finish_other<'e>(&self, route: &'e Route, payload: &'e dyn Payload, times: &Times) -> Told<'e> {
-        let mut told = Told {
-            route,
-            decision: route.decision(false),
-            task_id: None,
-            step_id: None,
-            attempt: None,
-            names: Names::default(),
-            start_ns: None,
-            end_ns: times.end_ns,
-            duplicate: false,
-            pending: None,
-            completes: None,
-        };
-        if !route.backends().any() {
+        let mut told = Told::nothing(route, times);
+        if !self.draw(&mut told) {
             return told;
         }
-        if !route.draw() {
-            self.counts.add(Unmet::SampledOut, 1);
-            return told;
-        }
-        told.decision = route.decision(true);
         told.end_ns = times::end(payload, times);
         told.start_ns = times::start(payload, told.end_ns).or_else(|| times::block(times, told.end_ns));
         if told.decision.metrics {
-            let seconds = told.duration().filter(|_| route.kind() != Kind::Start);
-            let event = (route, payload, &told.names);
-            self.instruments
-                .record((&self.router, &self.counts), event, true, seconds);
+            self.record(&told, payload, true, told.duration());
         }
         told
     }
 
+    fn finish_known<'e>(
+        &self,
+        entry: &'static Entry,
+        route: &'e Route,
+        payload: &'e dyn Payload,
+        times: &Times,
+    ) -> Told<'e> {
+        let mut told = Told::nothing(route, times);
+        let identity = Identity::of(entry, payload);
+        told.names = self.names(entry, &identity, payload);
+        let first = match times.begun {
+            Begun(Some(first)) => first,
+            Begun(None) if entry.kind == Kind::Start => self.begin(entry, &identity, payload, times.start_ns),
+            Begun(None) => self.is_first(entry, &identity, payload, now_s(times.end_ns)),
+        };
+        told.duplicate = !first;
+        self.tell_times(entry, &identity, payload, times, &mut told);
+        let backends = route.backends();
+        let pending = identity
+            .entity
+            .filter(|_| entry.kind == Kind::End)
+            .map(|entity| chain(entity, entry.name));
+        (told.task_id, told.step_id, told.attempt) = (identity.task_id, identity.step_id, identity.attempt);
+        if told.duplicate {
+            self.counts.add(Unmet::Duplicate, 1);
+            if let (Some(key), Some(seconds)) = (pending, told.duration()) {
+                told.completes = backends.traces.then_some(key);
+                if self.courses().settles_debt(key, now_s(times.end_ns)) && backends.metrics {
+                    self.record(&told, payload, false, Some(seconds));
+                }
+            }
+            return told;
+        }
+        let drawn = self.draw(&mut told);
+        if let Some(key) = pending {
+            let unknown = drawn && told.start_ns.is_none();
+            self.courses()
+                .owe(key, unknown && told.decision.metrics, now_s(times.end_ns));
+            told.pending = (unknown && told.decision.traces).then_some(key);
+            self.counts.add(Unmet::UnknownStart, u64::from(unknown));
+        }
+        if told.decision.metrics {
+            let seconds = told.duration().filter(|_| entry.kind != Kind::Start);
+            self.record(&told, payload, true, seconds);
+        }
+        told
+    }
+
+    /// Draws whether the event is taken, and decides accordingly.
+    fn draw(&self, told: &mut Told<'_>) -> bool {
+        if !told.route.backends().any() {
+            return false;
+        }
+        if !told.route.draw() {
+            self.counts.add(Unmet::SampledOut, 1);
+            return false;
+        }
+        told.decision = told.route.decision(true);
+        true
+    }
+
+    fn record(&self, told: &Told<'_>, payload: &dyn Payload, count: bool, seconds: Option<f64>) {
+        let event = (told.route, payload, &told.names);
+        self.instruments
+            .record((&self.router, &self.counts), event, count, seconds);
+    }
+
+    /// Takes note of a start, and answers whether it is the first to tell of it.
+    fn begin(&self, entry: &'static Entry, identity: &Identity<'_>, payload: &dyn Payload, published_ns: i64) -> bool {
+        let at_ns = times::moment(payload, published_ns);
+        let first = self.is_first(entry, identity, payload, now_s(published_ns));
+        if let (true, Some(entity), Some(course)) = (first, identity.entity, entry.course) {
+            self.courses().start(chain(entity, course), at_ns, now_s(published_ns));
+        }
+        first
+    }
+
+    fn is_first(&self, entry: &'static Entry, identity: &Identity<'_>, payload: &dyn Payload, now_s: u32) -> bool {
+        let Some(entity) = identity.entity else { return true };
+        let state = |key| payload.get(key).map(super::Value::into_text);
+        let beside = (!entry.moves).then(|| {
+            let from = chain(5, state(Key::FROM_STATE).as_deref().unwrap_or_default());
+            chain(from, state(Key::TO_STATE).as_deref().unwrap_or_default())
+        });
+        let event = Event {
+            entity,
+            name: entry.name,
+            marks: identity.marks,
+            beside,
+        };
+        transitions::is_first(&self.registry.notes(), event, now_s)
+    }
+
+    fn names<'e>(&self, entry: &Entry, identity: &Identity<'e>, payload: &'e dyn Payload) -> Names<'e> {
+        let text = |key| payload.get(key).map(super::Value::into_text);
+        let mut names = Names {
+            task: text(Key::TASK_NAME),
+            namespace: text(Key::NAMESPACE),
+            step: text(Key::STEP_NAME),
+        };
+        let step = identity.entity.filter(|_| entry.family == Family::Step);
+        if step.is_some() || identity.task.is_some() {
+            self.memory.meet(identity.task, step, &mut names);
+        }
+        names
+    }
+
+    fn tell_times(
+        &self,
+        entry: &'static Entry,
+        identity: &Identity<'_>,
+        payload: &dyn Payload,
+        times: &Times,
+        told: &mut Told<'_>,
+    ) {
+        match entry.kind {
+            Kind::Start => {
+                told.end_ns = times::moment(payload, times.start_ns);
+                told.start_ns = Some(told.end_ns);
+            }
+            Kind::Point => {
+                told.start_ns = times::block(times, times.end_ns);
+                if told.start_ns.is_none() {
+                    told.end_ns = times::moment(payload, times.end_ns);
+                }
+            }
+            Kind::End => {
+                told.end_ns = times::end(payload, times);
+                let course = identity.entity.zip(entry.course);
+                // By the time that a duplicate comes, the next attempt may have begun.
+                let noted = || {
+                    let (entity, course) = course.filter(|_| !told.duplicate)?;
+                    self.courses().started(chain(entity, course), told.end_ns)
+                };
+                told.start_ns = times::start(payload, told.end_ns)
+                    .or_else(noted)
+                    .or_else(|| times::block(times, told.end_ns));
+            }
+        }
+    }
+
+    fn courses(&self) -> Courses<'_> {
+        Courses::new(&self.memory, self.registry.notes())
+    }
+
+    /// Forgets what was told so far, in all processes that share the arena; what is mapped and registered stays.
+    pub fn forget(&self) {
+        self.memory.clear();
+        self.registry.notes().clear();
+    }
+
     /// Forgets what was mapped and registered.
-    pub fn reset(&self) {
+    pub fn unmap_all(&self) {
         self.router.clear();
     }
+}
+
+/// Seconds since the epoch, for how old a note is.
+fn now_s(nanos: i64) -> u32 {
+    u32::try_from(nanos / instant::SECOND).unwrap_or_default()
 }
 
 /// Whether an event is one of the catalogue's.
 #[must_use]
 pub fn is_built_in(name: &str) -> bool {
-    catalogue::built_in(name).is_some_and(Entry::is_known)
+    catalogue::built_in(name).is_some()
 }

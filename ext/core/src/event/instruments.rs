@@ -7,7 +7,7 @@
 use super::counts::{Counts, Unmet};
 use super::key::intern;
 use super::labels::{pack, Source};
-use super::mapping::{Label, Mapping};
+use super::mapping::Label;
 use super::payload::Payload;
 use super::route::Route;
 use super::router::Router;
@@ -44,7 +44,7 @@ thread_local! {
 }
 
 /// A label as an event would have it.
-type Wanted = (String, Source);
+pub(super) type Wanted = (String, Source);
 
 /// Declares metrics of events, and records into them.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Instruments {
 
     fn counter(&self, router: &Router, route: &Route) -> Option<Instrument> {
         let name = counter_name(route.name(), route.family(), route.transition());
-        let wanted = wanted(route, labels_of(route.mapping.as_deref()), &[]);
+        let wanted = counter_labels(route);
         let help = help(router, route);
         let metric = self.declare(name, help, MetricKind::Counter, &wanted, route.family())?;
         let sources = bind(&metric, wanted);
@@ -123,34 +123,7 @@ impl Instruments {
 
     fn timer(&self, router: &Router, route: &Route, counter: Option<&Instrument>) -> Option<Timer> {
         let (name, entity) = timer_name(route.name(), route.outcome(), route.kind());
-        let outcome = route.outcome().filter(|_| entity.is_some());
-        // All ends of an entity share the metric, so it has the labels of each.
-        let siblings: Vec<_> = entity
-            .iter()
-            .flat_map(|entity| {
-                [Outcome::Completed, Outcome::Failed, Outcome::Cancelled]
-                    .map(|outcome| router.mapping(&format!("{entity}.{}", outcome.name())))
-            })
-            .flatten()
-            .collect();
-        let own = labels_of(route.mapping.as_deref());
-        let fixed: Vec<_> = outcome
-            .iter()
-            .map(|outcome| ("outcome".to_owned(), Source::Fixed(outcome.name())))
-            .collect();
-        let wanted = if siblings.is_empty() {
-            wanted(route, own, &fixed)
-        } else {
-            let mut labels: Vec<&Label> = Vec::new();
-            for label in siblings.iter().flat_map(|mapping| labels_of(Some(mapping))) {
-                // What this event's own mapping says of a label goes before what its siblings' say.
-                let label = own.iter().find(|mine| mine.label == label.label).unwrap_or(label);
-                if !labels.iter().any(|known| known.label == label.label) {
-                    labels.push(label);
-                }
-            }
-            wanted(route, labels, &fixed)
-        };
+        let wanted = timer_labels(router, route);
         let subject = entity.unwrap_or_else(|| route.name());
         let help = format!("Duration of {subject}, in seconds");
         let metric = self.declare(name, help, MetricKind::Histogram, &wanted, route.family())?;
@@ -228,8 +201,26 @@ impl Instruments {
     }
 }
 
-fn labels_of(mapping: Option<&Mapping>) -> &[Label] {
-    mapping.map_or(&[], |mapping| &mapping.labels)
+/// Labels of the counter of an event.
+pub(super) fn counter_labels(route: &Route) -> Vec<Wanted> {
+    wanted(route, route.labels(), &[])
+}
+
+/// Labels of the histogram of an event's durations. All ends of an entity share it, so it has the labels of each.
+pub(super) fn timer_labels(router: &Router, route: &Route) -> Vec<Wanted> {
+    let (_, entity) = timer_name(route.name(), route.outcome(), route.kind());
+    let (Some(entity), Some(outcome)) = (entity, route.outcome()) else {
+        return wanted(route, route.labels(), &[]);
+    };
+    let siblings: Vec<_> = [Outcome::Completed, Outcome::Failed, Outcome::Cancelled]
+        .iter()
+        .filter_map(|outcome| router.mapping(&format!("{entity}.{}", outcome.name())))
+        .collect();
+    // What this event's own mapping says of a label goes before what its siblings' say.
+    let own = |label: &str| route.labels().iter().find(|mine: &&Label| mine.label == label);
+    let labels = siblings.iter().flat_map(|mapping| &mapping.labels);
+    let labels = labels.map(|label| own(&label.label).unwrap_or(label));
+    wanted(route, labels, &[("outcome".to_owned(), Source::Fixed(outcome.name()))])
 }
 
 /// The family's own labels, then the mapping's, then those that are known beforehand. The first of a name is meant.

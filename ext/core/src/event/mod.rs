@@ -10,27 +10,37 @@
 
 mod catalogue;
 mod counts;
+mod courses;
 mod error;
 mod events;
+mod identity;
 mod instant;
 mod instruments;
 mod key;
 mod labels;
+mod listing;
 mod mapping;
+mod memory;
 pub mod pattern;
 mod payload;
+mod redact;
 mod route;
 mod router;
 mod sampling;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod times;
 mod told;
+mod transitions;
 
 pub use error::{Error, Result};
-pub use events::Events;
+pub use events::{is_built_in, Events};
 pub use key::{intern, Key};
+pub use listing::{Listed, ListedMetric};
 pub use mapping::{Backends, Label, Mapping, Priority};
 pub use payload::{ErrorInfo, Payload, Value};
+pub use redact::Redactor;
 pub use route::Route;
-pub use told::{Begun, Decision, Family, Kind, Outcome, Times, Told, Transition};
+pub use told::{Begun, Decision, Family, Kind, Names, Outcome, Times, Told, Transition};

@@ -2,7 +2,7 @@
 
 use super::catalogue::{self, Entry};
 use super::instruments::{Instrument, Timer};
-use super::mapping::{Backends, Mapping};
+use super::mapping::{Backends, Label, Mapping};
 use super::sampling::Sample;
 use super::told::{Decision, Family, Kind, Outcome, Transition};
 use std::sync::{Arc, OnceLock};
@@ -99,6 +99,10 @@ impl Route {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    pub(super) fn labels(&self) -> &[Label] {
+        self.mapping.as_ref().map_or(&[], |mapping| &mapping.labels)
     }
 
     pub(super) fn decision(&self, taken: bool) -> Decision {

@@ -1,6 +1,8 @@
 //! What is told about one event to those who make spans and lines of it.
 
+use super::labels::OTHER;
 use super::mapping::Priority;
+use super::payload::Payload;
 use super::route::Route;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -181,7 +183,24 @@ pub struct Told<'e> {
     pub completes: Option<u64>,
 }
 
-impl Told<'_> {
+impl<'e> Told<'e> {
+    /// An event that nobody takes.
+    pub(super) fn nothing(route: &'e Route, times: &Times) -> Self {
+        Self {
+            route,
+            decision: route.decision(false),
+            task_id: None,
+            step_id: None,
+            attempt: None,
+            names: Names::default(),
+            start_ns: None,
+            end_ns: times.end_ns,
+            duplicate: false,
+            pending: None,
+            completes: None,
+        }
+    }
+
     /// The event's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -210,6 +229,16 @@ impl Told<'_> {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.route.outcome()
+    }
+
+    /// The labels that its mapping asks for, limited as in the metrics: names and values, for tags.
+    pub fn for_each_label(&self, payload: &dyn Payload, mut visit: impl FnMut(&str, &str)) {
+        for label in self.route.labels() {
+            let Some(value) = payload.get(label.key) else { continue };
+            let text = value.into_text();
+            let kept_out = label.limit.as_ref().is_some_and(|limit| !limit.admits(&text));
+            visit(&label.label, if kept_out { OTHER } else { &text });
+        }
     }
 
     /// How long it took, in seconds.

@@ -137,3 +137,221 @@ fn meets_first(notes: &Notes, named: u64, marks: &Marks, now_s: u32) -> bool {
     });
     won && noted.is_none_or(|noted| noted == owner && owner != ALONE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{HashMap, HashSet};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Barrier;
+
+    fn marks(attempt: Option<u64>, time: Option<u64>) -> Marks {
+        // Spread over all bits, as hashes are.
+        let spread = |seed: u64| move |mark: u64| xxh3_64_with_seed(&mark.to_le_bytes(), seed);
+        Marks {
+            attempt: attempt.map(spread(10)),
+            time: time.map(spread(11)),
+        }
+    }
+
+    fn tell(notes: &Notes, name: &str, marks: Marks) -> bool {
+        let event = Event {
+            entity: 7,
+            name,
+            marks,
+            beside: None,
+        };
+        is_first(notes, event, 0)
+    }
+
+    fn beside(notes: &Notes, name: &str, like: u64, marks: Marks) -> bool {
+        let event = Event {
+            entity: 7,
+            name,
+            marks,
+            beside: Some(like),
+        };
+        is_first(notes, event, 0)
+    }
+
+    #[test]
+    fn without_marks_only_what_lies_between_tells_two_apart() {
+        let notes = Notes::private();
+        let told = [
+            "failed",
+            "failed",
+            "failed",
+            "retry",
+            "retry",
+            "failed",
+            "failed",
+            "completed",
+        ];
+        let first = told.map(|name| tell(&notes, name, Marks::default()));
+        assert_eq!(first, [true, false, false, true, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_mark_that_was_met_is_a_duplicates() {
+        let notes = Notes::private();
+        assert!(tell(&notes, "failed", marks(Some(1), None)));
+        assert!(tell(&notes, "retry", marks(Some(1), None)));
+        // Late, and with a time that nobody told before.
+        assert!(!tell(&notes, "failed", marks(Some(1), Some(100))));
+        // So the time is known as well.
+        assert!(!tell(&notes, "failed", marks(None, Some(100))));
+        assert!(tell(&notes, "failed", marks(Some(2), None)));
+        assert!(!tell(&notes, "failed", marks(Some(2), Some(200))));
+        assert!(tell(&notes, "failed", marks(None, Some(201))));
+    }
+
+    #[test]
+    fn marks_of_different_kinds_do_not_tell_two_apart() {
+        let notes = Notes::private();
+        assert!(tell(&notes, "failed", marks(None, None)));
+        assert!(!tell(&notes, "failed", marks(Some(1), None)));
+        assert!(!tell(&notes, "failed", marks(None, Some(100))));
+        // Now both kinds are known, and these differ.
+        assert!(tell(&notes, "failed", marks(Some(2), None)));
+        assert!(!tell(&notes, "failed", marks(None, Some(200))));
+        assert!(tell(&notes, "failed", marks(Some(3), Some(300))));
+    }
+
+    #[test]
+    fn what_accompanies_a_transition_is_told_once_for_each() {
+        let notes = Notes::private();
+        let none = Marks::default();
+        assert!(tell(&notes, "started", none));
+        assert!(beside(&notes, "before_handle", 0, none));
+        assert!(!beside(&notes, "before_handle", 0, none));
+        assert!(beside(&notes, "before_transition", 1, none));
+        assert!(beside(&notes, "before_transition", 2, none));
+        assert!(!beside(&notes, "before_transition", 1, none));
+        // It does not come between two tellings of one transition.
+        assert!(!tell(&notes, "started", none));
+        assert!(tell(&notes, "failed", none));
+        assert!(tell(&notes, "started", none));
+        assert!(beside(&notes, "before_handle", 0, none));
+        assert!(!beside(&notes, "before_handle", 0, marks(Some(2), None)));
+    }
+
+    #[test]
+    fn entities_and_names_are_kept_apart() {
+        let notes = Notes::private();
+        for entity in [7, 8] {
+            for name in ["completed", "failed"] {
+                let event = Event {
+                    entity,
+                    name,
+                    marks: marks(Some(1), Some(1)),
+                    beside: None,
+                };
+                assert!(is_first(&notes, event, 0));
+                assert!(!is_first(&notes, event, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_names_of_the_catalogue_look_alike() {
+        let names = super::super::catalogue::BUILT_IN.iter();
+        let hashes: HashSet<_> = names.clone().map(|entry| chain(3, entry.name) & NAME).collect();
+        assert_eq!(hashes.len(), names.len());
+    }
+
+    #[test]
+    fn attempts_next_to_each_other_do_not_look_alike() {
+        let hashes: Vec<_> = (0..100_u32)
+            .map(|attempt| chain(1, &attempt.to_string()) & MARK)
+            .collect();
+        let distinct = |near: &[u64]| near.iter().collect::<HashSet<_>>().len() == near.len();
+        assert!(hashes.windows(5).all(distinct));
+    }
+
+    #[test]
+    fn of_racing_duplicates_exactly_one_is_first() {
+        let kinds = [
+            marks(Some(1), None),
+            marks(Some(1), Some(1)),
+            marks(None, Some(1)),
+            marks(None, None),
+            marks(Some(1), Some(1)),
+            marks(Some(1), None),
+        ];
+        for round in 0..300_u64 {
+            let notes = Notes::private();
+            assert!(tell(&notes, "started", Marks::default()));
+            let (first, barrier) = (AtomicUsize::new(0), Barrier::new(4));
+            std::thread::scope(|scope| {
+                for thread in 0..4 {
+                    let (notes, first, barrier) = (&notes, &first, &barrier);
+                    let told = kinds[((round >> (thread % 3)) as usize + thread) % kinds.len()];
+                    scope.spawn(move || {
+                        barrier.wait();
+                        first.fetch_add(usize::from(tell(notes, "failed", told)), Ordering::Relaxed);
+                    });
+                }
+            });
+            assert_eq!(first.load(Ordering::Relaxed), 1, "round {round}");
+        }
+    }
+
+    /// The rules as they are written, over everything that was ever told.
+    #[derive(Default)]
+    struct Model {
+        met: HashSet<(u8, bool, u64)>,
+        /// Name and marks of the last transition, as far as they were told.
+        last: Option<(u8, [Option<u64>; 2])>,
+    }
+
+    impl Model {
+        fn is_first(&mut self, name: u8, marks: [Option<u64>; 2]) -> bool {
+            let given: Vec<_> = marks
+                .iter()
+                .enumerate()
+                .filter_map(|(kind, mark)| mark.map(|mark| (name, kind == 1, mark)))
+                .collect();
+            let met = given.iter().any(|mark| self.met.contains(mark));
+            self.met.extend(&given);
+            let same = self.last.filter(|(last, _)| *last == name).map(|(_, last)| last);
+            let common = |last: [Option<u64>; 2]| last.iter().zip(marks).any(|(a, b)| a.is_some() && b.is_some());
+            let equal = |last: [Option<u64>; 2]| last.iter().zip(marks).any(|(a, b)| a.is_some() && *a == b);
+            let first = !met && same.is_none_or(common);
+            if first {
+                self.last = Some((name, marks));
+            } else if let Some(last) = same.filter(|last| !met || equal(*last)) {
+                self.last = Some((name, [last[0].or(marks[0]), last[1].or(marks[1])]));
+            }
+            first
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Failing sequences are shrunk and printed, with their seed.
+        #[test]
+        fn tells_apart_what_the_rules_say(
+            told in proptest::collection::vec(
+                (0..3_u64, 0..3_u8, proptest::option::of(0..4_u64), proptest::option::of(0..4_u64)), 1..40)
+        ) {
+            thread_local! {
+                // Fresh notes are large, and entities are told apart anyway.
+                static NOTES: (Notes, std::cell::Cell<u64>) = (Notes::private(), std::cell::Cell::new(0));
+            }
+            let (notes, run) = NOTES.with(|(notes, run)| (notes.clone(), run.replace(run.get() + 1)));
+            let mut models: HashMap<u64, Model> = HashMap::new();
+            for (entity, name, attempt, time) in told {
+                let event = Event {
+                    entity: chain(run, &entity.to_string()),
+                    name: ["failed", "retry", "completed"][usize::from(name)],
+                    marks: marks(attempt, time),
+                    beside: None,
+                };
+                let expected = models.entry(entity).or_default().is_first(name, [attempt, time]);
+                prop_assert_eq!(is_first(&notes, event, run as u32 * 4), expected, "{:?}", event);
+            }
+        }
+    }
+}
