@@ -1,4 +1,6 @@
-//! Where it goes: formats that turn a snapshot into bytes, and transports that carry bytes away.
+//! Where it goes: formats that turn a snapshot into bytes, transports that carry bytes away, and what pushes at an
+//! interval.
 
 pub mod formats;
+pub mod push;
 pub mod transports;

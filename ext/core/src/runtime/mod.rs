@@ -9,14 +9,17 @@
 //! 3. A child starts with nothing running, lazily. It is told apart by [`fork::generation`], so that a fork that bypassed
 //!    the hooks is noticed as well: then what was copied is leaked, because to drop a runtime whose thread is gone hangs.
 //!
-//! Lock order: `control` only; no worker runs under it.
+//! The lock of `control` is never held while the thread is waited for: workers may ask for the runtime themselves.
+//!
+//! [`fork::generation`]: crate::arena::fork::generation
 
+mod per_process;
 mod random;
 mod thread;
 
-use crate::arena::fork;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+pub(crate) use per_process::PerProcess;
 pub(crate) use random::with_random;
 use std::future::Future;
 use std::pin::Pin;
@@ -38,15 +41,10 @@ pub trait Worker: Send + Sync {
     fn work(&self) -> Work;
 }
 
-/// Of one process, not of its children.
-struct Process {
-    generation: u32,
-    control: Mutex<Control>,
-}
-
+/// What one process knows of its thread.
 #[derive(Default)]
 struct Control {
-    thread: Option<Thread>,
+    thread: Option<Arc<Thread>>,
     /// Forks that are being prepared.
     forking: u32,
     /// Whether something is to be done.
@@ -54,18 +52,9 @@ struct Control {
     closed: bool,
 }
 
-impl Process {
-    fn new() -> Self {
-        Self {
-            generation: fork::generation(),
-            control: Mutex::default(),
-        }
-    }
-}
-
 /// The background runtime of a process and of the processes that it forks.
 pub struct Runtime {
-    process: ArcSwap<Process>,
+    control: PerProcess<Mutex<Control>>,
     workers: ArcSwap<Vec<Arc<dyn Worker>>>,
 }
 
@@ -81,34 +70,21 @@ impl Runtime {
     /// A runtime that does not run yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        fork::watch();
         Arc::new(Self {
-            process: ArcSwap::from_pointee(Process::new()),
+            control: PerProcess::new(Mutex::default()),
             workers: ArcSwap::default(),
         })
     }
 
-    /// This process's part.
-    fn process(&self) -> Arc<Process> {
-        let process = self.process.load();
-        if process.generation == fork::generation() {
-            return Arc::clone(&process);
-        }
-        let fresh = Arc::new(Process::new());
-        let previous = self.process.compare_and_swap(&process, Arc::clone(&fresh));
-        if !Arc::ptr_eq(&previous, &process) {
-            return Arc::clone(&previous);
-        }
-        // The parent's thread does not exist here: nothing of it may be waited for or dropped.
-        std::mem::forget(Arc::clone(&process));
-        fresh
+    fn control(&self) -> Arc<Mutex<Control>> {
+        self.control.get(Mutex::default)
     }
 
     /// Adds a worker, which begins when the runtime runs.
-    pub fn add(&self, worker: Arc<dyn Worker>) {
+    pub fn add(&self, worker: &Arc<dyn Worker>) {
         self.workers.rcu(|workers| {
             let mut workers = Vec::clone(workers);
-            workers.push(Arc::clone(&worker));
+            workers.push(Arc::clone(worker));
             workers
         });
         self.restart();
@@ -124,71 +100,74 @@ impl Runtime {
         self.restart();
     }
 
+    /// Lets a thread that runs go on with other workers.
     fn restart(&self) {
-        let process = self.process();
-        let mut control = process.control.lock();
-        if let Some(thread) = control.thread.take() {
-            thread.stop();
-            self.run(&mut control, Some(thread));
-        }
+        let control = self.control();
+        let mut control = control.lock();
+        let Some(thread) = &control.thread else { return };
+        thread.stop();
+        self.run(&mut control);
     }
 
     /// Starts it unless it runs. Whether it runs, or will as soon as a fork is over.
     pub fn start(&self) -> bool {
-        let process = self.process();
-        let mut control = process.control.lock();
+        let control = self.control();
+        let mut control = control.lock();
         control.wanted = true;
-        if control.closed {
-            return false;
+        // It also ends by itself, where the process has no descriptors left for it.
+        if control.thread.as_ref().is_none_or(|thread| thread.is_over()) {
+            self.run(&mut control);
         }
-        // It ends by itself where the process has no descriptors left for it.
-        if control.forking == 0 && control.thread.as_ref().is_none_or(Thread::has_ended) {
-            self.run(&mut control, None);
-        }
-        control.thread.is_some() || control.forking > 0
+        !control.closed && (control.thread.is_some() || control.forking > 0)
     }
 
-    /// Starts the thread; it waits for `previous` to end, so that no worker runs twice.
-    fn run(&self, control: &mut Control, previous: Option<Thread>) {
-        // Without a thread what waits goes on waiting, bounded, until the next one asks.
-        control.thread = Thread::start(Vec::clone(&self.workers.load()), previous).ok();
+    /// Starts a thread, unless there is nothing to do or it must not be. It waits for the previous one to end, so that
+    /// no worker runs twice.
+    fn run(&self, control: &mut Control) {
+        let workers = self.workers.load();
+        if control.closed || control.forking > 0 || !control.wanted || workers.is_empty() {
+            return;
+        }
+        // Without a thread, what waits goes on waiting, bounded, until the next one asks.
+        control.thread = Thread::start(Vec::clone(&workers), control.thread.take())
+            .ok()
+            .map(Arc::new);
     }
 
     /// Ends the thread, so that a fork finds nothing running. Each call is to be followed by
     /// [`Self::after_fork_parent`] in this process, also when the fork failed.
     pub fn before_fork(&self) {
-        let process = self.process();
-        let mut control = process.control.lock();
-        control.forking += 1;
-        if let Some(thread) = &control.thread {
-            thread.stop();
-            if thread.wait(QUIESCE) {
-                control.thread = None;
-            }
+        let control = self.control();
+        let thread = {
+            let mut control = control.lock();
+            control.forking += 1;
+            control.thread.clone()
+        };
+        let Some(thread) = thread else { return };
+        thread.stop();
+        if thread.wait(QUIESCE) {
+            control.lock().thread = None;
         }
     }
 
     /// Starts the thread again, if there is something to do.
     pub fn after_fork_parent(&self) {
-        let process = self.process();
-        let mut control = process.control.lock();
+        let control = self.control();
+        let mut control = control.lock();
         control.forking = control.forking.saturating_sub(1);
-        if control.forking == 0 && control.wanted && !control.closed {
-            let previous = control.thread.take();
-            self.run(&mut control, previous);
-        }
+        self.run(&mut control);
     }
 
     /// Begins a child with nothing running.
     pub fn after_fork_child(&self) {
-        self.process();
+        self.control();
     }
 
     /// Ends the thread for good, in this process. Whether it ended in time.
     pub fn shutdown(&self, timeout: Duration) -> bool {
-        let process = self.process();
+        let control = self.control();
         let thread = {
-            let mut control = process.control.lock();
+            let mut control = control.lock();
             control.closed = true;
             control.thread.take()
         };
@@ -198,9 +177,158 @@ impl Runtime {
         })
     }
 
-    /// Whether the thread exists.
+    /// Whether there is a thread that was not told to end.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.process().control.lock().thread.is_some()
+        let control = self.control();
+        let control = control.lock();
+        control.thread.as_ref().is_some_and(|thread| !thread.is_over())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    #[derive(Default)]
+    struct Counting {
+        begun: Arc<AtomicUsize>,
+        dropped: Arc<AtomicUsize>,
+        panics: bool,
+    }
+
+    struct Dropped(Arc<AtomicUsize>);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Worker for Counting {
+        fn work(&self) -> Work {
+            let (begun, dropped) = (Arc::clone(&self.begun), Dropped(Arc::clone(&self.dropped)));
+            let panics = self.panics;
+            Box::pin(async move {
+                let _dropped = dropped;
+                begun.fetch_add(1, Ordering::SeqCst);
+                assert!(!panics, "as the test wants");
+                std::future::pending::<()>().await;
+            })
+        }
+    }
+
+    fn eventually(what: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !what() {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+    }
+
+    fn counts(worker: &Counting) -> (usize, usize) {
+        (
+            worker.begun.load(Ordering::SeqCst),
+            worker.dropped.load(Ordering::SeqCst),
+        )
+    }
+
+    #[test]
+    fn has_no_thread_before_it_is_asked_for_or_without_work() {
+        let runtime = Runtime::new();
+        runtime.start();
+        assert!(!runtime.is_running());
+        let runtime = Runtime::new();
+        runtime.add(&(Arc::new(Counting::default()) as Arc<dyn Worker>));
+        assert!(!runtime.is_running());
+        runtime.before_fork();
+        runtime.after_fork_parent();
+        assert!(!runtime.is_running());
+        assert!(runtime.start() && runtime.is_running());
+        assert!(runtime.shutdown(Duration::from_secs(20)));
+        assert!(!runtime.start() && !runtime.is_running());
+    }
+
+    #[test]
+    fn ends_for_a_fork_and_begins_anew() {
+        let runtime = Runtime::new();
+        let worker = Arc::new(Counting::default());
+        runtime.add(&(Arc::clone(&worker) as Arc<dyn Worker>));
+        runtime.start();
+        eventually(|| counts(&worker) == (1, 0));
+        runtime.before_fork();
+        assert_eq!(counts(&worker), (1, 1));
+        assert!(!runtime.is_running());
+        assert!(runtime.start(), "promised for later");
+        assert!(!runtime.is_running());
+        runtime.before_fork();
+        runtime.after_fork_parent();
+        assert!(!runtime.is_running(), "the other fork goes on");
+        runtime.after_fork_parent();
+        eventually(|| counts(&worker) == (2, 1));
+        assert!(runtime.shutdown(Duration::from_secs(20)));
+        assert_eq!(counts(&worker), (2, 2));
+    }
+
+    #[test]
+    fn workers_come_and_go_while_it_runs() {
+        let runtime = Runtime::new();
+        let (one, two) = (Arc::new(Counting::default()), Arc::new(Counting::default()));
+        let (dyn_one, dyn_two) = (one.clone() as Arc<dyn Worker>, two.clone() as Arc<dyn Worker>);
+        runtime.add(&dyn_one);
+        runtime.start();
+        eventually(|| counts(&one) == (1, 0));
+        runtime.add(&dyn_two);
+        eventually(|| counts(&one) == (2, 1) && counts(&two) == (1, 0));
+        runtime.remove(&dyn_one);
+        eventually(|| counts(&one) == (2, 2) && counts(&two) == (2, 1));
+        runtime.remove(&dyn_two);
+        eventually(|| counts(&two) == (2, 2));
+        assert!(!runtime.is_running());
+        runtime.add(&dyn_two);
+        eventually(|| counts(&two) == (3, 2));
+        assert!(runtime.shutdown(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_worker_that_panics_begins_anew() {
+        let runtime = Runtime::new();
+        let worker = Arc::new(Counting {
+            panics: true,
+            ..Counting::default()
+        });
+        runtime.add(&(Arc::clone(&worker) as Arc<dyn Worker>));
+        runtime.start();
+        eventually(|| counts(&worker).0 >= 2);
+        assert!(runtime.shutdown(Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_worker_that_computes_does_not_hold_a_fork_up_for_ever() {
+        struct Busy(Arc<Mutex<()>>, Arc<AtomicUsize>);
+        impl Worker for Busy {
+            fn work(&self) -> Work {
+                let (lock, begun) = (Arc::clone(&self.0), Arc::clone(&self.1));
+                Box::pin(async move {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    drop(lock.lock());
+                    std::future::pending::<()>().await;
+                })
+            }
+        }
+        let (lock, begun) = (Arc::new(Mutex::new(())), Arc::new(AtomicUsize::new(0)));
+        let runtime = Runtime::new();
+        runtime.add(&(Arc::new(Busy(Arc::clone(&lock), Arc::clone(&begun))) as Arc<dyn Worker>));
+        let held = lock.lock();
+        runtime.start();
+        eventually(|| begun.load(Ordering::SeqCst) == 1);
+        runtime.before_fork();
+        runtime.after_fork_parent();
+        assert_eq!(begun.load(Ordering::SeqCst), 1, "the next one waits for it");
+        drop(held);
+        eventually(|| begun.load(Ordering::SeqCst) == 2);
+        assert!(runtime.shutdown(Duration::from_secs(20)));
     }
 }

@@ -3,6 +3,7 @@
 use super::Worker;
 use parking_lot::{Condvar, Mutex};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ struct Ended {
 /// A thread that drives workers until it is told to stop.
 pub(super) struct Thread {
     stop: Arc<Notify>,
+    stopping: AtomicBool,
     ended: Arc<Ended>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
@@ -35,7 +37,7 @@ impl Drop for Guard {
 }
 
 impl Thread {
-    pub(super) fn start(workers: Vec<Arc<dyn Worker>>, previous: Option<Self>) -> io::Result<Self> {
+    pub(super) fn start(workers: Vec<Arc<dyn Worker>>, previous: Option<Arc<Self>>) -> io::Result<Self> {
         let (stop, ended) = (Arc::new(Notify::new()), Arc::<Ended>::default());
         let (stopped, guard) = (Arc::clone(&stop), Guard(Arc::clone(&ended)));
         let handle = std::thread::Builder::new()
@@ -49,6 +51,7 @@ impl Thread {
             })?;
         Ok(Self {
             stop,
+            stopping: AtomicBool::new(false),
             ended,
             handle: Mutex::new(Some(handle)),
         })
@@ -56,6 +59,7 @@ impl Thread {
 
     /// Asks it to end.
     pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         self.stop.notify_one();
     }
 
@@ -78,9 +82,9 @@ impl Thread {
         true
     }
 
-    /// Whether it has ended, asked to or not.
-    pub(super) fn has_ended(&self) -> bool {
-        *self.ended.ended.lock()
+    /// Whether it was asked to end, or has ended by itself.
+    pub(super) fn is_over(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed) || *self.ended.ended.lock()
     }
 }
 

@@ -30,7 +30,7 @@ pub use contexts::Contexts;
 pub use limits::Limits;
 pub use record::{system_time, Priority, SpanRecord, START_UNKNOWN, UNSAMPLED_TRACE};
 pub use sampling::{Root, Sampler};
-pub use settings::{disabled, Options, Settings};
+pub use settings::{Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
 pub use story::{attributes, fail, shown, About, Place, Story};

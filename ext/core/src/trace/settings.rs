@@ -3,7 +3,7 @@
 use super::derive::Identity;
 use super::limits::Limits;
 use super::sampling::{Root, Sampler};
-use crate::export::transports::otlp::{self, pairs, variable, Destination, Env, Error, Result, Signal};
+use crate::export::transports::otlp::{self, disabled, pairs, variable, Destination, Env, Error, Result, Signal};
 use std::time::Duration;
 
 /// What the application has set; the rest is the environment's or the default.
@@ -105,12 +105,6 @@ impl Settings {
             resource_attributes,
         })
     }
-}
-
-/// Whether `OTEL_SDK_DISABLED` turns everything off. As OpenTelemetry has it, only "true" does.
-#[must_use]
-pub fn disabled(env: Env<'_>) -> bool {
-    variable(env, "OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn queue_size(options: &Options, env: Env<'_>) -> Result<u64> {

@@ -4,12 +4,12 @@ use super::pending::Pending;
 use super::queue::{Pushed, Queue};
 use super::record::Priority;
 use super::totals::DropReason;
-use crate::arena::fork;
+use crate::export::transports::otlp::Backoff;
 use bytes::Bytes;
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::{Condvar, Mutex};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::Notify;
 
 /// Spans on their way: encoded once, so that whatever happens the same ids are sent again.
@@ -32,8 +32,9 @@ pub(super) struct Shared {
     pub(super) flush_until: u64,
     /// Whether a flush asks for an attempt before the backoff is over.
     pub(super) hurry: bool,
-    /// Until when nothing is tried.
-    pub(super) backing_off: Option<Duration>,
+    /// Until when nothing is tried. Here, so that a fork does not cut the wait short.
+    pub(super) not_before: Option<Instant>,
+    pub(super) backoff: Backoff,
     pub(super) exported: u64,
     pub(super) dropped: [u64; DropReason::ALL.len()],
     pub(super) start_unknown: u64,
@@ -42,7 +43,6 @@ pub(super) struct Shared {
 
 /// What waits in one process, and how its worker is woken.
 pub(super) struct State {
-    pub(super) generation: u32,
     pub(super) shared: Mutex<Shared>,
     /// Told when a batch has left.
     pub(super) settled: Condvar,
@@ -53,19 +53,21 @@ pub(super) struct State {
     /// Whether the runtime runs, as far as is known.
     pub(super) started: AtomicBool,
     pub(super) batch_size: usize,
+    /// Spans that sampling left out.
+    pub(super) unsampled: AtomicU64,
 }
 
 impl State {
     pub(super) fn new(queue_size: usize, batch_size: usize) -> Self {
         Self {
-            generation: fork::generation(),
             shared: Mutex::new(Shared {
                 queue: Queue::new(queue_size),
                 batch: None,
                 pending: Pending::default(),
                 flush_until: 0,
                 hurry: false,
-                backing_off: None,
+                not_before: None,
+                backoff: Backoff::default(),
                 exported: 0,
                 dropped: [0; DropReason::ALL.len()],
                 start_unknown: 0,
@@ -76,6 +78,7 @@ impl State {
             wake_pending: Notify::new(),
             started: AtomicBool::new(false),
             batch_size,
+            unsampled: AtomicU64::new(0),
         }
     }
 

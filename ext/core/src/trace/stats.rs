@@ -5,6 +5,7 @@ use super::state::Shared;
 use super::totals::DropReason;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 /// What is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,7 +58,7 @@ impl Stats {
     pub(super) fn of(settings: &Settings, shared: &Shared, unsampled: u64, closed: bool) -> Self {
         let sending = shared.batch.as_ref().map_or(0, |batch| batch.spans);
         let queued = shared.queue.len() + sending;
-        let state = match (settings.enabled, closed, shared.backing_off, queued) {
+        let state = match (settings.enabled, closed, shared.not_before, queued) {
             (false, ..) => Condition::Disabled,
             (_, true, ..) => Condition::Shutdown,
             (_, _, Some(_), _) => Condition::Retrying,
@@ -78,7 +79,9 @@ impl Stats {
                 .collect(),
             unsampled,
             start_unknown: shared.start_unknown,
-            retry_in: shared.backing_off.map(|wait| wait.as_secs_f64()),
+            retry_in: shared
+                .not_before
+                .map(|until| until.saturating_duration_since(Instant::now()).as_secs_f64()),
             last_error: shared.last_error.clone(),
         }
     }

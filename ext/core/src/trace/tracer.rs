@@ -13,14 +13,13 @@ use super::totals::{DropReason, Totals};
 use super::worker::Sender;
 use crate::arena::fork;
 use crate::export::transports::otlp;
-use crate::runtime::Runtime;
-use arc_swap::ArcSwap;
+use crate::runtime::{PerProcess, Runtime, Worker};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a wait looks whether it is to be given up.
@@ -30,13 +29,13 @@ pub(super) struct Inner {
     pub(super) settings: Settings,
     scope: InstrumentationScope,
     contexts: Contexts,
-    pub(super) state: ArcSwap<State>,
+    state: PerProcess<State>,
     runtime: Arc<Runtime>,
     pub(super) totals: Arc<dyn Totals>,
     /// No span is taken any more.
     closed: AtomicBool,
-    /// Spans that sampling left out.
-    unsampled: AtomicU64,
+    /// What sends; nothing where traces are off.
+    worker: OnceLock<Arc<dyn Worker>>,
 }
 
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
@@ -70,9 +69,8 @@ impl Tracer {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
-        fork::watch();
         let client = otlp::Client::new(settings.destination.clone())?;
-        let state = ArcSwap::from_pointee(State::new(settings.queue_size, settings.batch_size));
+        let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size));
         let enabled = settings.enabled;
         let inner = Arc::new(Inner {
             settings,
@@ -84,10 +82,11 @@ impl Tracer {
             runtime: Arc::clone(runtime),
             totals,
             closed: AtomicBool::new(false),
-            unsampled: AtomicU64::new(0),
+            worker: OnceLock::new(),
         });
         if enabled {
-            runtime.add(Arc::new(Sender::new(&inner, client)));
+            let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
+            runtime.add(inner.worker.get_or_init(|| worker));
         }
         Ok(Self { inner })
     }
@@ -181,8 +180,11 @@ impl Tracer {
         let mut shared = state.shared.lock();
         let over = shared.pending.hold(key, record, priority, Instant::now());
         shared.start_unknown += u64::from(over.is_some());
+        let first = shared.pending.len() == 1;
         drop(shared);
-        state.wake_pending.notify_one();
+        if first {
+            state.wake_pending.notify_one();
+        }
         self.run(&state);
         if let Some((record, priority)) = over {
             self.emit(record, priority);
@@ -240,7 +242,7 @@ impl Tracer {
             return true;
         }
         if !sampled {
-            self.inner.unsampled.fetch_add(1, Ordering::Relaxed);
+            self.state().unsampled.fetch_add(1, Ordering::Relaxed);
         }
         sampled
     }
@@ -308,6 +310,9 @@ impl Tracer {
         let lost = pending + shared.queue.clear() + shared.batch.take().map_or(0, |batch| batch.spans);
         drop(shared);
         self.inner.drop_spans(&state, DropReason::Shutdown, lost as u64);
+        if let Some(worker) = self.inner.worker.get() {
+            self.inner.runtime.remove(worker);
+        }
         delivered && lost == 0
     }
 
@@ -319,7 +324,7 @@ impl Tracer {
         Stats::of(
             &self.inner.settings,
             &shared,
-            self.inner.unsampled.load(Ordering::Relaxed),
+            state.unsampled.load(Ordering::Relaxed),
             self.inner.closed.load(Ordering::Relaxed),
         )
     }
@@ -328,18 +333,8 @@ impl Tracer {
 impl Inner {
     /// This process's state: a child that has been forked since begins with an empty one.
     pub(super) fn state(&self) -> Arc<State> {
-        let state = self.state.load();
-        if state.generation == fork::generation() {
-            return Arc::clone(&state);
-        }
-        let fresh = Arc::new(State::new(self.settings.queue_size, self.settings.batch_size));
-        let previous = self.state.compare_and_swap(&state, Arc::clone(&fresh));
-        if !Arc::ptr_eq(&previous, &state) {
-            return Arc::clone(&previous);
-        }
-        // A thread of the parent may have been inside it: it is left as it is, never looked into again.
-        std::mem::forget(Arc::clone(&state));
-        fresh
+        self.state
+            .get(|| State::new(self.settings.queue_size, self.settings.batch_size))
     }
 
     /// Puts spans in line whose time for a start is over; all of them when a flush asks.

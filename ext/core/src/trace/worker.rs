@@ -4,7 +4,7 @@ use super::resource;
 use super::state::{Batch, State};
 use super::totals::DropReason;
 use super::tracer::Inner;
-use crate::export::transports::otlp::{Answer, Backoff, Client, Session};
+use crate::export::transports::otlp::{Answer, Client, Session};
 use crate::runtime::{Work, Worker};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
@@ -43,7 +43,6 @@ impl Worker for Sender {
             let mut sending = Sending {
                 resource: (&resource).into(),
                 session: client.session(),
-                backoff: Backoff::default(),
                 client: &client,
                 tracer: &tracer,
                 state: &state,
@@ -83,7 +82,6 @@ struct Sending<'a> {
     state: &'a State,
     client: &'a Client,
     session: Session,
-    backoff: Backoff,
     resource: ResourceAttributesWithSchema,
 }
 
@@ -100,9 +98,9 @@ impl Sending<'_> {
                 );
                 continue;
             }
-            self.state.shared.lock().hurry = false;
+            self.back_off().await;
             let answer = self.session.send(body).await;
-            self.settle(answer, since).await;
+            self.settle(answer, since);
         }
     }
 
@@ -155,23 +153,17 @@ impl Sending<'_> {
         Some((batch.body.clone(), batch.since))
     }
 
-    async fn settle(&mut self, answer: Answer, since: Instant) {
+    fn settle(&self, answer: Answer, since: Instant) {
         match answer {
-            Answer::Taken { rejected, error } => {
-                self.backoff.reset();
-                self.finish(rejected, DropReason::Rejected, error);
-            }
-            Answer::Refused { error } => {
-                self.backoff.reset();
-                self.finish(u64::MAX, DropReason::Rejected, Some(error));
-            }
+            Answer::Taken { rejected, error } => self.finish(rejected, DropReason::Rejected, error),
+            Answer::Refused { error } => self.finish(u64::MAX, DropReason::Rejected, Some(error)),
             Answer::Retry { error, .. } if since.elapsed() > LONGEST_TRY => {
                 self.finish(u64::MAX, DropReason::RetriesExhausted, Some(error));
             }
             Answer::Retry { error, after } => {
-                let wait = self.backoff.next(after);
-                self.state.shared.lock().last_error = Some(error);
-                self.back_off(wait).await;
+                let shared = &mut *self.state.shared.lock();
+                shared.last_error = Some(error);
+                shared.not_before = Some(Instant::now() + shared.backoff.next(after));
             }
         }
     }
@@ -180,6 +172,10 @@ impl Sending<'_> {
     fn finish(&self, lost: u64, reason: DropReason, error: Option<String>) {
         let mut shared = self.state.shared.lock();
         let Some(batch) = shared.batch.take() else { return };
+        if reason != DropReason::RetriesExhausted {
+            // The collector is there, whatever it thinks of these.
+            shared.backoff.reset();
+        }
         let spans = batch.spans as u64;
         let lost = lost.min(spans);
         shared.exported += spans - lost;
@@ -197,19 +193,20 @@ impl Sending<'_> {
         self.state.settled.notify_all();
     }
 
-    /// Waits, unless a flush asks for an attempt.
-    async fn back_off(&self, wait: Duration) {
-        let until = Instant::now() + wait;
+    /// Waits after a failure, unless a flush asks for an attempt.
+    async fn back_off(&self) {
         loop {
-            let rest = until.saturating_duration_since(Instant::now());
-            {
+            let rest = {
                 let mut shared = self.state.shared.lock();
-                if shared.hurry || rest.is_zero() {
-                    shared.backing_off = None;
+                let until = shared.not_before.filter(|_| !shared.hurry);
+                let rest = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+                if rest.is_zero() {
+                    shared.not_before = None;
+                    shared.hurry = false;
                     return;
                 }
-                shared.backing_off = Some(rest);
-            }
+                rest
+            };
             let _ = timeout(rest, self.state.wake.notified()).await;
         }
     }

@@ -18,6 +18,12 @@ pub(crate) fn variable(env: Env<'_>, name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
+/// Whether `OTEL_SDK_DISABLED` turns everything off. As OpenTelemetry has it, only "true" does.
+#[must_use]
+pub fn disabled(env: Env<'_>) -> bool {
+    variable(env, "OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
 /// What is sent: each has a path, a service and variables of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {

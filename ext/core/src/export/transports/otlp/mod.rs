@@ -12,6 +12,6 @@ mod resolve;
 pub use answer::Answer;
 pub use backoff::Backoff;
 pub use client::{Client, Session};
+pub use destination::{disabled, Destination, Env, Options, Protocol, Signal};
 pub(crate) use destination::{pairs, variable};
-pub use destination::{Destination, Env, Options, Protocol, Signal};
 pub use error::{Error, Result};
