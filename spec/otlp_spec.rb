@@ -142,6 +142,30 @@ RSpec.describe "what receives OTLP" do
     end
   end
 
+  describe Otlp::Trace do
+    def span(id, parent: nil)
+      Otlp::Span.new(trace_id: "t", span_id: id, parent_id: parent, name: id, start_ns: id.ord)
+    end
+
+    it "is a tree when every span is below the one root" do
+      trace = described_class.of([span("c", parent: "a"), span("a"), span("b", parent: "a"),
+                                  span("d", parent: "c")]).fetch("t")
+      expect(trace).to be_tree
+      expect(trace.outline).to eq("a\n  b\n  c\n    d\n")
+    end
+
+    it "tells whose parent is missing, and a second root" do
+      orphaned = described_class.new([span("a"), span("d", parent: "c")])
+      expect(orphaned.orphans.map(&:name)).to eq(%w[d])
+      expect(orphaned).not_to be_tree
+      expect(described_class.new([span("a"), span("b")])).not_to be_tree
+    end
+
+    it "is no tree when spans are below each other" do
+      expect(described_class.new([span("a"), span("b", parent: "c"), span("c", parent: "b")])).not_to be_tree
+    end
+  end
+
   describe FaultyCollector do
     around { |example| described_class.open { |collector| @collector = collector and example.run } }
 
