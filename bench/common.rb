@@ -11,13 +11,15 @@ module Bench
     Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 
-  # Seconds that the block takes: of the processor, since others at work on the machine are no cost of what is measured;
-  # and on the wall.
+  CLOCKS = { cpu: Process::CLOCK_PROCESS_CPUTIME_ID, thread: Process::CLOCK_THREAD_CPUTIME_ID,
+             wall: Process::CLOCK_MONOTONIC }.freeze
+
+  # Seconds that the block takes: of the processor, since others at work on the machine are no cost of what is measured,
+  # by all threads of the process and by the calling one; and on the wall.
   def self.timed
-    start = now
-    cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+    start = CLOCKS.transform_values { |clock| Process.clock_gettime(clock) }
     yield
-    { cpu: Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - cpu, wall: now - start }
+    CLOCKS.to_h { |name, clock| [name, Process.clock_gettime(clock) - start.fetch(name)] }
   end
 
   def self.median(numbers)
