@@ -12,6 +12,7 @@ require "tasker_telemetry/instruments"
 require "tasker_telemetry/metrics_backend"
 require "tasker_telemetry/fork_hook"
 require "tasker_telemetry/endpoint"
+require "tasker_telemetry/instrumentation"
 require "tasker_telemetry/middleware"
 
 # Metrics of an application, counted in memory that all its processes on a machine share.

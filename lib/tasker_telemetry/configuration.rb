@@ -4,6 +4,7 @@ require "tasker_telemetry/options"
 require "tasker_telemetry/configuration/defaults"
 require "tasker_telemetry/configuration/metrics"
 require "tasker_telemetry/configuration/endpoint"
+require "tasker_telemetry/configuration/instrumentation"
 
 module TaskerTelemetry
   # What a person decided in {TaskerTelemetry.configure}, and the defaults for the rest.
@@ -33,6 +34,10 @@ module TaskerTelemetry
     # @!attribute [r] endpoint
     #   @return [Endpoint]
     group :endpoint, Endpoint
+
+    # @!attribute [r] instrumentation
+    #   @return [Instrumentation]
+    group :instrumentation, Instrumentation
 
     def initialize(path = "config")
       super

@@ -20,7 +20,10 @@ RSpec.describe TaskerTelemetry::Configuration do
         service_name: "app", environment: "test", strict: false, logger: nil,
         metrics: { enabled: true, arena: :memory, prefix: nil, default_labels: {}, max_series: 10_000,
                    idle_expiry: nil },
-        endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil }
+        endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil },
+        instrumentation: { rack: true, action_controller: true, active_record: true, active_job: true,
+                           action_mailer: true, active_storage: true, cache: true, sidekiq: true, puma: true,
+                           interval: 10.0 }
       )
     end
 
@@ -49,7 +52,8 @@ RSpec.describe TaskerTelemetry::Configuration do
       )
       expect { config.nonsense }.to raise_error(
         TaskerTelemetry::ConfigurationError,
-        "config.nonsense is not an option; accepted: service_name, environment, strict, logger, metrics, endpoint"
+        "config.nonsense is not an option; accepted: service_name, environment, strict, logger, metrics, endpoint, " \
+        "instrumentation"
       )
     end
 
@@ -87,7 +91,9 @@ RSpec.describe TaskerTelemetry::Configuration do
       "endpoint.username" => ["", "prometheus:1", "prometheus\n"],
       "endpoint.password" => ["", 5],
       "endpoint.allow" => ["nonsense", ["10.0.0.0/33"], [5], [], { a: 1 }],
-      "endpoint.authorize" => [true, "always"]
+      "endpoint.authorize" => [true, "always"],
+      "instrumentation.active_record" => ["yes", 1],
+      "instrumentation.interval" => [0, -1, "10"]
     }.each do |path, values|
       values.each do |value|
         it "#{path} = #{value.inspect} is refused by name" do
