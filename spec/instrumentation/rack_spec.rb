@@ -44,8 +44,8 @@ RSpec.describe "The time that a request waited in front of the application" do
   end
 
   it "is nothing where nothing sensible was noted" do
-    ["", "t=", "now", "t=now", "-1", "0", "t=17", "1e9", "1700000000", "t=#{"9" * 400}", "#{Time.now.to_i}x", "\xff\xfe".b,
-     ago(-10).to_s, (ago(3700) / 1000).to_s, "2026-01-01T00:00:00Z"].each do |noted|
+    ["", "t=", "now", "t=now", "-1", "0", "t=17", "1e9", "1700000000", "t=#{"9" * 400}", "#{Time.now.to_i}x",
+     "\xff\xfe".b, ago(-10).to_s, (ago(3700) / 1000).to_s, "2026-01-01T00:00:00Z"].each do |noted|
       expect(waited("HTTP_X_REQUEST_START" => noted)).to be_nil, noted.inspect
     end
     expect(TaskerTelemetry.snapshot.to_h.fetch("http_requests_total").values).to eq([15])
