@@ -27,8 +27,12 @@ module TaskerTelemetry
       LOOKED_AT = 2048
       private_constant :WORDS, :CACHED, :SCHEMA, :OTHER, :FIRST_WORD, :ROLLBACK_TO, :LOOKED_AT
 
-      # What most statements begin with, as ActiveRecord writes it.
-      BEGINNINGS = %w[SELECT INSERT UPDATE DELETE].to_h { |word| [word, word.downcase] }.freeze
+      # What nearly all statements begin with, as ActiveRecord writes them: that spares them the search for a word.
+      BEGINNINGS = {
+        "SELECT" => "select", "INSERT" => "insert", "UPDATE" => "update", "DELETE" => "delete", "BEGIN" => "begin",
+        "BEGIN " => "begin", "begin " => "begin", "COMMIT" => "commit", "commit" => "commit",
+        "SAVEPO" => "savepoint", "RELEAS" => "savepoint"
+      }.freeze
       private_constant :BEGINNINGS
 
       class << self
