@@ -20,6 +20,7 @@ require "tasker_telemetry/correlation"
 require "tasker_telemetry/logs"
 require "tasker_telemetry/fork_hook"
 require "tasker_telemetry/endpoint"
+require "tasker_telemetry/instrumentation"
 require "tasker_telemetry/middleware"
 
 # Metrics of an application, counted in memory that all its processes on a machine share.

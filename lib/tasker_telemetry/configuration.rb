@@ -6,6 +6,7 @@ require "tasker_telemetry/configuration/metrics"
 require "tasker_telemetry/configuration/endpoint"
 require "tasker_telemetry/configuration/traces"
 require "tasker_telemetry/configuration/logs"
+require "tasker_telemetry/configuration/instrumentation"
 
 module TaskerTelemetry
   # What a person decided in {TaskerTelemetry.configure}, and the defaults for the rest.
@@ -53,6 +54,10 @@ module TaskerTelemetry
     # @!attribute [r] logs
     #   @return [Logs]
     group :logs, Logs
+
+    # @!attribute [r] instrumentation
+    #   @return [Instrumentation]
+    group :instrumentation, Instrumentation
 
     def initialize(path = "config")
       super

@@ -25,7 +25,10 @@ RSpec.describe TaskerTelemetry::Configuration do
         endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil },
         traces: { enabled: false, endpoint: nil, protocol: nil, headers: nil, sample_ratio: nil, queue_size: nil,
                   net_http: false },
-        logs: { enabled: false, format: :json }
+        logs: { enabled: false, format: :json },
+        instrumentation: { rack: true, action_controller: true, active_record: true, active_job: true,
+                           action_mailer: true, active_storage: true, cache: true, sidekiq: true, puma: true,
+                           interval: 10.0 }
       )
     end
 
@@ -55,7 +58,7 @@ RSpec.describe TaskerTelemetry::Configuration do
       expect { config.nonsense }.to raise_error(
         TaskerTelemetry::ConfigurationError,
         "config.nonsense is not an option; accepted: service_name, environment, strict, logger, filter_parameters, " \
-        "filter_mask, metrics, endpoint, traces, logs"
+        "filter_mask, metrics, endpoint, traces, logs, instrumentation"
       )
     end
 
@@ -109,7 +112,9 @@ RSpec.describe TaskerTelemetry::Configuration do
       "filter_parameters" => [[5], [""], { a: 1 }],
       "filter_mask" => ["", "a\nb"],
       "logs.enabled" => ["true", 1],
-      "logs.format" => [:xml, "", 5]
+      "logs.format" => [:xml, "", 5],
+      "instrumentation.active_record" => ["yes", 1],
+      "instrumentation.interval" => [0, -1, "10"]
     }.each do |path, values|
       values.each do |value|
         it "#{path} = #{value.inspect} is refused by name" do

@@ -92,4 +92,20 @@ TaskerTelemetry.configure do |config|
 
   # What these lines look like: :json, or :key_value for `key=value`.
   # config.logs.format = :json
+
+  # What is counted of the libraries that the application has, each by itself. The switches are read once, when the
+  # initializers have run.
+  # config.instrumentation.rack = true              # requests, and how long they waited in front of the application
+  # config.instrumentation.action_controller = true # view and database time of actions
+  # config.instrumentation.active_record = true     # statements by kind, connection pools
+  # config.instrumentation.active_job = true        # jobs: runs, enqueuing, retries, latency
+  # config.instrumentation.action_mailer = true     # deliveries of mails
+  # config.instrumentation.active_storage = true    # operations of storage services
+  # config.instrumentation.cache = true             # operations of cache stores, hits and misses
+  # config.instrumentation.sidekiq = true           # Sidekiq's own jobs, queues, retries
+  # config.instrumentation.puma = true              # threads and backlog of each worker
+
+  # After how many seconds a process that serves, or performs Sidekiq's jobs, reads its pools, threads and queues again
+  # without being scraped.
+  # config.instrumentation.interval = 10
 end
