@@ -14,7 +14,6 @@ require "tasker_telemetry/metrics_backend"
 require "tasker_telemetry/event_router"
 require "tasker_telemetry/telemetry_subscriber"
 require "tasker_telemetry/tracing"
-require "tasker_telemetry/tracing/requests"
 require "tasker_telemetry/base_subscriber"
 require "tasker_telemetry/correlation"
 require "tasker_telemetry/logs"
@@ -43,10 +42,12 @@ module TaskerTelemetry
       @configuring.synchronize do
         draft = (@config || Configuration.new).dup
         yield draft if block_given?
-        Native.configure(draft.validate!.freeze.to_native)
+        filters = Filters.of(draft.validate!.freeze)
+        Native.configure(draft.to_native.merge(filter: filters.to_native))
         @config = draft
-        Tracing::NetHTTP.install if draft.traces.net_http
+        @filters = filters
         TelemetrySubscriber.attach
+        Tracing.carry(:net_http) if draft.traces.net_http
       end
       Log.notices
       config
@@ -55,6 +56,12 @@ module TaskerTelemetry
     # @return [Configuration] what is in force, frozen
     def config
       @config || Configuration.new.freeze
+    end
+
+    # @api private
+    # @return [Filters] what must not be shown
+    def filters
+      @filters || Filters.of(config)
     end
 
     # @api private
@@ -104,7 +111,7 @@ module TaskerTelemetry
       MetricsBackend.instance.collect(&)
     end
 
-    # @param format [Symbol, String] :prometheus, :openmetrics, :json or :csv
+    # @param format [Symbol, String] :prometheus, :openmetrics, :json, :csv or :otlp
     # @param scope [Symbol] :machine, all processes of the application on this machine
     # @raise [ArgumentError] for another format or scope
     # @return [String]
@@ -127,7 +134,8 @@ module TaskerTelemetry
       current = config
       { version: VERSION, service_name: current.service_name, environment: current.environment,
         strict: current.strict, metrics: metrics,
-        endpoint: { path: current.endpoint.path, protected_by: current.endpoint.protections } }
+        endpoint: { path: current.endpoint.path, protected_by: current.endpoint.protections },
+        traces: { enabled: Native.traces?, **Native.trace_stats } }
     ensure
       Log.notices
     end

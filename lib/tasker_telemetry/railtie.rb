@@ -31,8 +31,11 @@ module TaskerTelemetry
 
     # By then the application has said which.
     initializer "tasker_telemetry.instrumentation", after: :load_config_initializers do
-      Instrumentation.install
+      Railtie.instrument
     end
+
+    # What the application filters is whole once every initializer has run.
+    config.after_initialize { TaskerTelemetry.configure }
 
     rake_tasks do
       load File.expand_path("../tasks/tasker_telemetry.rake", __dir__)
@@ -48,7 +51,7 @@ module TaskerTelemetry
 
         settle_defaults
         # What the application switches off, it does below the line that required the gem.
-        ActiveSupport.on_load(:after_initialize) { Instrumentation.install }
+        ActiveSupport.on_load(:after_initialize) { Railtie.instrument }
         return too_late if ::Rails.application.initialized?
 
         ::Rails.application.config.middleware.insert_before(0, Undecided)
@@ -63,6 +66,12 @@ module TaskerTelemetry
         Jobs.instruments if defined?(::ActiveJob)
       rescue ConfigurationError => e
         Log.warn("what Rails tells cannot be the default: #{e.message}")
+      end
+
+      def instrument
+        TaskerTelemetry.configure
+        Instrumentation.install
+        Tracing.install
       end
 
       def count_requests(app)

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "tasker_telemetry/text"
+require "tasker_telemetry/tracing/requests"
 
 module TaskerTelemetry
   # Spans around code, and the way that a trace takes from process to process.
@@ -15,6 +16,26 @@ module TaskerTelemetry
     HEADERS = %w[traceparent tracestate].freeze
 
     class << self
+      # Has the trace go along with the jobs of the libraries that are loaded by now, and with requests by Net::HTTP
+      # where that is asked for. Nothing is done twice; nothing comes of it while traces are off.
+      #
+      # @return [nil]
+      def install
+        if defined?(::ActiveSupport)
+          require "active_support/lazy_load_hooks"
+          ActiveSupport.on_load(:active_job) { Tracing.carry(:jobs, self) }
+        end
+        carry(:sidekiq) if defined?(::Sidekiq.configure_server)
+        carry(:net_http) if TaskerTelemetry.config.traces.net_http
+        nil
+      end
+
+      # @api private
+      def carry(name, *base)
+        require "tasker_telemetry/tracing/#{name}"
+        { jobs: :Jobs, sidekiq: :Sidekiq, net_http: :NetHTTP }.fetch(name).then { |part| const_get(part).install(*base) }
+      end
+
       # Runs the block inside a span. The span ends with the block, however the block is left.
       def in_span(name, attributes = nil, kind = :internal, headers = nil)
         span = Native.start_span(name, attributes, kind, *(headers || foreign))

@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "tasker_telemetry/tracing"
-
 module TaskerTelemetry
   module Tracing
     # A span for each request that a Rack application answers, in the trace that the client sent along, if it did.

@@ -39,6 +39,9 @@ module TaskerTelemetry
 
       # Does nothing the second time.
       def self.install
+        return if @installed
+
+        @installed = true
         ::Sidekiq.configure_client { |config| config.client_middleware { |chain| chain.add(Client) } }
         ::Sidekiq.configure_server do |config|
           config.client_middleware { |chain| chain.add(Client) }

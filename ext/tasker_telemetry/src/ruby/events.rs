@@ -17,6 +17,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("events", function!(catalogue, 0))?;
     native.define_singleton_method("event_routed?", function!(routed, 1))?;
     native.define_singleton_method("reset_events", function!(reset, 0))?;
+    native.define_singleton_method("redact", function!(redact, 1))?;
+    native.define_singleton_method("hides?", function!(hides, 1))?;
     native.define_singleton_method("forget_events", function!(forget, 0))?;
     Ok(())
 }
@@ -82,4 +84,14 @@ fn forget() -> Result<()> {
         telemetry().events().forget();
         Ok(())
     })
+}
+
+/// A text without the secrets that it shows.
+fn redact(text: String) -> Result<String> {
+    answering(|| Ok(telemetry().tracing().redactor().text(&text).into_owned()))
+}
+
+/// Whether what stands under that name must not be shown.
+fn hides(name: String) -> Result<bool> {
+    answering(|| Ok(telemetry().tracing().redactor().hides(&name)))
 }
