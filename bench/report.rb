@@ -70,9 +70,9 @@ module Bench
         ## Events and spans
 
         Processor time in ns, and objects allocated: in the thread that calls, and in all threads of the process until
-        everything has been sent to a collector on this machine, of which nothing is dropped. An event has 4 keys and no
-        block; what it becomes is a count and a span. The empty subscriber is told of its beginning and end, and does
-        nothing: what ActiveSupport itself takes, and so the limit.
+        everything has been sent to a collector on this machine, in bursts of #{BURST} of which nothing is dropped. An event
+        has 4 keys and no block; what it becomes is a count and a span. The empty subscriber is told of its beginning and
+        end, and does nothing: what ActiveSupport itself takes, and so the limit.
 
         #{table(["", *works.flat_map { |work| [work, "#{work}, sent"] }], rows)}
       TEXT

@@ -32,8 +32,7 @@ module Bench
 
       def trace_to(endpoint)
         exporter = ::OpenTelemetry::Exporter::OTLP::Exporter.new(endpoint: "#{endpoint}/v1/traces")
-        @processor = ::OpenTelemetry::SDK::Trace::Export::BatchSpanProcessor
-                     .new(exporter, max_queue_size: Worker::SentCost::QUEUE)
+        @processor = ::OpenTelemetry::SDK::Trace::Export::BatchSpanProcessor.new(exporter)
         provider = ::OpenTelemetry::SDK::Trace::TracerProvider.new
         provider.add_span_processor(@processor)
         @tracer = provider.tracer("bench")

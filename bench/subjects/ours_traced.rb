@@ -24,7 +24,6 @@ module Bench
           config.metrics.arena = File.join(@directory, "bench.arena")
           config.traces.enabled = true
           config.traces.endpoint = endpoint
-          config.traces.queue_size = Worker::SentCost::QUEUE
         end
         TaskerTelemetry.events.map("bench.done", backends: %i[metrics traces], labels: %i[status])
       end

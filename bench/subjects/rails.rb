@@ -83,7 +83,6 @@ module Bench
       def configure(config, endpoint)
         config.traces.enabled = true
         config.traces.endpoint = endpoint
-        config.traces.queue_size = Worker::SentCost::QUEUE
       end
     end
   end

@@ -5,38 +5,41 @@ module Bench
     # The cost of a call that leaves something to be sent by another thread of the process: what the caller pays, and
     # what all threads pay until everything has been sent.
     class SentCost < CallCost
-      # Less than a batch of what is sent, so that no other thread allocates meanwhile.
-      FEW = 100
-      # What subjects have room for in their queues: nothing is dropped, and all that is measured is sent.
-      MOST = 50_000
-      QUEUE = 65_536
-
       def initialize(receiver, code, subject)
         super(receiver, code)
         @subject = subject
       end
 
-      def calibrate(seconds)
-        [super, MOST].min
-      ensure
-        @subject.flush
+      def run(times)
+        bursts(times).times do
+          super(BURST)
+          @subject.flush
+        end
       end
 
       def measure(times)
-        few = objects { run(FEW) } / FEW.to_f
-        @subject.flush
-        times = whole_turns(times)
         GC.start
-        thread = nil
-        all = nil
-        all_objects = objects do
-          all = Bench.timed do
-            thread = Bench.timed { run(times) }
-            @subject.flush
-          end
-        end
-        { ns: per_call(thread[:thread], times), objects: few.round(2),
+        callers = all = nil
+        all_objects = objects { all = Bench.timed { callers = sum(bursts(times)) } }
+        times = bursts(times) * BURST
+        { ns: per_call(callers[:thread], times), objects: (callers[:objects] / times.to_f).round(2),
           sent_ns: per_call(all[:cpu], times), sent_objects: (all_objects / times.to_f).round(2) }
+      end
+
+      private
+
+      def bursts(times)
+        times.fdiv(BURST).ceil
+      end
+
+      # What the caller pays in as many bursts.
+      def sum(bursts)
+        seconds = allocated = 0
+        bursts.times do
+          allocated += objects { seconds += Bench.timed { @loop.call(@receiver, BURST) }[:thread] }
+          @subject.flush
+        end
+        { thread: seconds, objects: allocated }
       end
     end
   end
