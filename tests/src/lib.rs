@@ -16,4 +16,4 @@ pub use protocol::{Command, Number, Reply, Series, Target};
 pub use random::Random;
 pub use stage::Stage;
 pub use until::{until, while_it_moves, DEADLINE};
-pub use worker::{one_arena, usual, Worker};
+pub use worker::{one_arena, tell, usual, Worker};

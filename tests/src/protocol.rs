@@ -147,6 +147,17 @@ pub enum Command {
     Fork(bool),
     /// Forks twice and leaves the terminal's session, as daemons do.
     Daemonise,
+    /// Tells of an event, some times, and answers how many times it was the first to tell of its transition.
+    Tell {
+        /// Name of the event.
+        name: String,
+        /// Its payload.
+        payload: Vec<(String, String)>,
+        /// When, in milliseconds since the epoch.
+        at: i64,
+        /// How many times.
+        times: u64,
+    },
     /// See [`Burst`].
     Burst(Burst),
     /// See [`Churn`].

@@ -149,6 +149,14 @@ impl Worker {
         self.done(Command::Observe(target, value))
     }
 
+    /// Tells of an event, some times, and answers how many times it was the first to tell of its transition.
+    pub fn tell(&mut self, name: &str, payload: &[(&str, &str)], at: i64, times: u64) -> u64 {
+        match self.call(tell(name, payload, at, times)) {
+            Reply::Count(first) => first,
+            other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+
     /// Value of a series.
     pub fn value(&mut self, target: Target) -> Option<Number> {
         match self.call(Command::Value(target)) {
@@ -297,6 +305,18 @@ pub fn one_arena<'a>(workers: impl IntoIterator<Item = &'a mut Worker>) -> Strin
         .collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "one arena: {ids:?}");
     ids[0].clone()
+}
+
+/// See [`Command::Tell`].
+#[must_use]
+pub fn tell(name: &str, payload: &[(&str, &str)], at: i64, times: u64) -> Command {
+    let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    Command::Tell {
+        name: name.to_owned(),
+        payload: payload.iter().map(text).collect(),
+        at,
+        times,
+    }
 }
 
 /// Settings of most tests.

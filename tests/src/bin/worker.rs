@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_telemetry_core::arena::{self, Metric, Place, Quiescent, Registry, Scrape, Settings, Threads};
+use tasker_telemetry_core::event::{self, Events, Key, Payload, Times};
 use tasker_telemetry_core::export::formats::{self, Renderer};
 use tasker_telemetry_core::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use tasker_telemetry_core::snapshot::{Point, Snapshot, Value};
@@ -25,6 +26,7 @@ fn main() -> Result<(), Failure> {
         registry: Registry::new(Threads::Serialized),
         handles: HashMap::new(),
         held: None,
+        events: None,
         socket,
     }
     .serve()
@@ -34,7 +36,24 @@ struct Worker {
     registry: Arc<Registry>,
     handles: HashMap<String, Arc<arena::Series>>,
     held: Option<Scrape>,
+    events: Option<Events>,
     socket: PathBuf,
+}
+
+/// The payload of an event.
+struct Texts(Vec<(String, String)>);
+
+impl Payload for Texts {
+    fn get(&self, key: Key) -> Option<event::Value<'_>> {
+        let (_, text) = self.0.iter().find(|(name, _)| name == key.name())?;
+        Some(event::Value::Text(text.into()))
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&str, event::Value<'_>)) {
+        self.0
+            .iter()
+            .for_each(|(name, text)| visit(name, event::Value::Text(text.into())));
+    }
 }
 
 /// In which process the caller of fork goes on.
@@ -129,6 +148,7 @@ impl Worker {
             } => {
                 if parallel {
                     self.registry = Registry::new(Threads::Parallel);
+                    self.events = None;
                 }
                 self.registry.configure(Settings {
                     place: arena.map_or(Place::Memory, Place::Path),
@@ -182,6 +202,19 @@ impl Worker {
                     Sink::Unbound(metric, key) => metric.value(key.as_bytes()),
                 };
                 return Ok(Reply::Value(value.as_ref().map(number)));
+            }
+            Command::Tell {
+                name,
+                payload,
+                at,
+                times,
+            } => {
+                let registry = Arc::clone(&self.registry);
+                let events = self.events.get_or_insert_with(|| Events::new(registry));
+                let (route, payload) = (events.route(&name), Texts(payload));
+                let at = Times::at(at * 1_000_000);
+                let first = (0..times).filter(|_| !events.finish(&route, &payload, at).duplicate);
+                return Ok(Reply::Count(first.count() as u64));
             }
             Command::Remove(target) => {
                 let removed = match self.target(&target)? {

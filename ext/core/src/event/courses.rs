@@ -23,6 +23,11 @@ impl<'m> Courses<'m> {
         Self { memory, notes }
     }
 
+    /// What all processes know.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+
     /// Notes when a course began; a later start, of another attempt, takes its place.
     pub fn start(&self, course: u64, at_ns: i64, now_s: u32) {
         self.memory.start(course, at_ns);

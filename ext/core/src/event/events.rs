@@ -16,7 +16,7 @@ use super::router::Router;
 use super::told::{Begun, Family, Kind, Names, Times, Told};
 use super::transitions::{self, Event};
 use super::{instant, listing, times};
-use crate::arena::Registry;
+use crate::arena::{Notes, Registry};
 use parking_lot::RwLock;
 use std::sync::Arc;
 
@@ -124,7 +124,7 @@ impl Events {
             .filter(|entry| entry.kind == Kind::Start && entry.is_known());
         let first = begins.map(|entry| {
             let identity = Identity::of(entry, payload);
-            self.begin(entry, &identity, payload, at_ns)
+            begin(&self.courses(), entry, &identity, payload, at_ns)
         });
         Begun(first)
     }
@@ -161,13 +161,14 @@ impl Events {
         let mut told = Told::nothing(route, times);
         let identity = Identity::of(entry, payload);
         told.names = self.names(entry, &identity, payload);
+        let courses = self.courses();
         let first = match times.begun {
             Begun(Some(first)) => first,
-            Begun(None) if entry.kind == Kind::Start => self.begin(entry, &identity, payload, times.start_ns),
-            Begun(None) => self.is_first(entry, &identity, payload, now_s(times.end_ns)),
+            Begun(None) if entry.kind == Kind::Start => begin(&courses, entry, &identity, payload, times.start_ns),
+            Begun(None) => is_first(courses.notes(), entry, &identity, payload, now_s(times.end_ns)),
         };
         told.duplicate = !first;
-        self.tell_times(entry, &identity, payload, times, &mut told);
+        tell_times(&courses, entry, &identity, payload, times, &mut told);
         let backends = route.backends();
         let pending = identity
             .entity
@@ -178,7 +179,7 @@ impl Events {
             self.counts.add(Unmet::Duplicate, 1);
             if let (Some(key), Some(seconds)) = (pending, told.duration()) {
                 told.completes = backends.traces.then_some(key);
-                if self.courses().settles_debt(key, now_s(times.end_ns)) && backends.metrics {
+                if courses.settles_debt(key, now_s(times.end_ns)) && backends.metrics {
                     self.record(&told, payload, false, Some(seconds));
                 }
             }
@@ -187,8 +188,7 @@ impl Events {
         let drawn = self.draw(&mut told);
         if let Some(key) = pending {
             let unknown = drawn && told.start_ns.is_none();
-            self.courses()
-                .owe(key, unknown && told.decision.metrics, now_s(times.end_ns));
+            courses.owe(key, unknown && told.decision.metrics, now_s(times.end_ns));
             told.pending = (unknown && told.decision.traces).then_some(key);
             self.counts.add(Unmet::UnknownStart, u64::from(unknown));
         }
@@ -218,32 +218,6 @@ impl Events {
             .record((&self.router, &self.counts), event, count, seconds);
     }
 
-    /// Takes note of a start, and answers whether it is the first to tell of it.
-    fn begin(&self, entry: &'static Entry, identity: &Identity<'_>, payload: &dyn Payload, published_ns: i64) -> bool {
-        let at_ns = times::moment(payload, published_ns);
-        let first = self.is_first(entry, identity, payload, now_s(published_ns));
-        if let (true, Some(entity), Some(course)) = (first, identity.entity, entry.course) {
-            self.courses().start(chain(entity, course), at_ns, now_s(published_ns));
-        }
-        first
-    }
-
-    fn is_first(&self, entry: &'static Entry, identity: &Identity<'_>, payload: &dyn Payload, now_s: u32) -> bool {
-        let Some(entity) = identity.entity else { return true };
-        let state = |key| payload.get(key).map(super::Value::into_text);
-        let beside = (!entry.moves).then(|| {
-            let from = chain(5, state(Key::FROM_STATE).as_deref().unwrap_or_default());
-            chain(from, state(Key::TO_STATE).as_deref().unwrap_or_default())
-        });
-        let event = Event {
-            entity,
-            name: entry.name,
-            marks: identity.marks,
-            beside,
-        };
-        transitions::is_first(&self.registry.notes(), event, now_s)
-    }
-
     fn names<'e>(&self, entry: &Entry, identity: &Identity<'e>, payload: &'e dyn Payload) -> Names<'e> {
         let text = |key| payload.get(key).map(super::Value::into_text);
         let mut names = Names {
@@ -256,40 +230,6 @@ impl Events {
             self.memory.meet(identity.task, step, &mut names);
         }
         names
-    }
-
-    fn tell_times(
-        &self,
-        entry: &'static Entry,
-        identity: &Identity<'_>,
-        payload: &dyn Payload,
-        times: &Times,
-        told: &mut Told<'_>,
-    ) {
-        match entry.kind {
-            Kind::Start => {
-                told.end_ns = times::moment(payload, times.start_ns);
-                told.start_ns = Some(told.end_ns);
-            }
-            Kind::Point => {
-                told.start_ns = times::block(times, times.end_ns);
-                if told.start_ns.is_none() {
-                    told.end_ns = times::moment(payload, times.end_ns);
-                }
-            }
-            Kind::End => {
-                told.end_ns = times::end(payload, times);
-                let course = identity.entity.zip(entry.course);
-                // By the time that a duplicate comes, the next attempt may have begun.
-                let noted = || {
-                    let (entity, course) = course.filter(|_| !told.duplicate)?;
-                    self.courses().started(chain(entity, course), told.end_ns)
-                };
-                told.start_ns = times::start(payload, told.end_ns)
-                    .or_else(noted)
-                    .or_else(|| times::block(times, told.end_ns));
-            }
-        }
     }
 
     fn courses(&self) -> Courses<'_> {
@@ -305,6 +245,74 @@ impl Events {
     /// Forgets what was mapped and registered.
     pub fn unmap_all(&self) {
         self.router.clear();
+    }
+}
+
+/// Takes note of a start, and answers whether it is the first to tell of it.
+fn begin(
+    courses: &Courses<'_>,
+    entry: &Entry,
+    identity: &Identity<'_>,
+    payload: &dyn Payload,
+    published_ns: i64,
+) -> bool {
+    let at_ns = times::moment(payload, published_ns);
+    let first = is_first(courses.notes(), entry, identity, payload, now_s(published_ns));
+    if let (true, Some(entity), Some(course)) = (first, identity.entity, entry.course) {
+        courses.start(chain(entity, course), at_ns, now_s(published_ns));
+    }
+    first
+}
+
+/// Whether an event is the first to tell of its transition, of all processes.
+fn is_first(notes: &Notes, entry: &Entry, identity: &Identity<'_>, payload: &dyn Payload, now_s: u32) -> bool {
+    let Some(entity) = identity.entity else { return true };
+    let state = |key| payload.get(key).map(super::Value::into_text);
+    let beside = (!entry.moves).then(|| {
+        let from = chain(5, state(Key::FROM_STATE).as_deref().unwrap_or_default());
+        chain(from, state(Key::TO_STATE).as_deref().unwrap_or_default())
+    });
+    let event = Event {
+        entity,
+        name: entry.name,
+        marks: identity.marks,
+        beside,
+    };
+    transitions::is_first(notes, event, now_s)
+}
+
+/// Finds out when an event began and ended.
+fn tell_times(
+    courses: &Courses<'_>,
+    entry: &Entry,
+    identity: &Identity<'_>,
+    payload: &dyn Payload,
+    times: &Times,
+    told: &mut Told<'_>,
+) {
+    match entry.kind {
+        Kind::Start => {
+            told.end_ns = times::moment(payload, times.start_ns);
+            told.start_ns = Some(told.end_ns);
+        }
+        Kind::Point => {
+            told.start_ns = times::block(times, times.end_ns);
+            if told.start_ns.is_none() {
+                told.end_ns = times::moment(payload, times.end_ns);
+            }
+        }
+        Kind::End => {
+            told.end_ns = times::end(payload, times);
+            let course = identity.entity.zip(entry.course);
+            // By the time that a duplicate comes, the next attempt may have begun.
+            let noted = || {
+                let (entity, course) = course.filter(|_| !told.duplicate)?;
+                courses.started(chain(entity, course), told.end_ns)
+            };
+            told.start_ns = times::start(payload, told.end_ns)
+                .or_else(noted)
+                .or_else(|| times::block(times, told.end_ns));
+        }
     }
 }
 

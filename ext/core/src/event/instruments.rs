@@ -20,7 +20,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How many metrics events may make, whatever names they come under.
-const MOST: usize = 2_000;
+const MOST: usize = 1_000;
 
 /// A metric, and where the values of its labels come from.
 #[derive(Debug)]

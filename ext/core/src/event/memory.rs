@@ -1,25 +1,48 @@
 //! What this process remembers of tasks and steps: their names, for payloads that lack them, and when they began.
 
 use super::told::Names;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// How many tasks and steps are remembered, and how many starts.
 const MOST: usize = 10_000;
 
+/// Keys are hashes already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
+
 /// The entries used most recently: at least half of as many as there may be.
 #[derive(Debug)]
 struct Recent<T> {
-    young: HashMap<u64, T>,
-    old: HashMap<u64, T>,
+    young: ByHash<T>,
+    old: ByHash<T>,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
         }
     }
 }
@@ -67,11 +90,15 @@ impl Memory {
         let mut remembered = self.0.lock();
         if let Some(step) = step {
             let known = remembered.names.get(step);
-            exchange(known, names, true).map(|known| remembered.names.insert(step, known));
+            if let Some(known) = exchange(known, names, true) {
+                remembered.names.insert(step, known);
+            }
         }
         if let Some(task) = task {
             let known = remembered.names.get(task);
-            exchange(known, names, false).map(|known| remembered.names.insert(task, known));
+            if let Some(known) = exchange(known, names, false) {
+                remembered.names.insert(task, known);
+            }
         }
     }
 

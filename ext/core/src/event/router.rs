@@ -1,6 +1,6 @@
 //! From names to routes.
 
-use super::catalogue::{self, Registered};
+use super::catalogue::{self, Entry, Registered};
 use super::mapping::Mapping;
 use super::pattern;
 use super::route::Route;
@@ -141,7 +141,7 @@ impl Router {
         };
         mapped.or_else(|| {
             let custom = || self.registered.contains(name).then(|| catalogue::custom_mapping(name));
-            let default = catalogue::built_in(name).map(|entry| entry.mapping()).or_else(custom);
+            let default = catalogue::built_in(name).map(Entry::mapping).or_else(custom);
             default.map(Arc::new)
         })
     }

@@ -578,11 +578,11 @@ fn a_payload_may_publish_an_event_to_answer() {
 fn the_metrics_of_events_are_bounded() {
     let events = events();
     map(&events, "*", &["metrics"], &[]);
-    for name in 0..2_100 {
+    for name in 0..1_100 {
         publish(&events, &format!("e{name}.seen"), &Map::default(), 0);
     }
-    assert!(events.registry().find("e1999_seen_total").is_some());
-    assert!(events.registry().find("e2000_seen_total").is_none());
+    assert!(events.registry().find("e999_seen_total").is_some());
+    assert!(events.registry().find("e1000_seen_total").is_none());
     assert_eq!(degraded(&events, "metric_clash"), 100);
 }
 
