@@ -4,9 +4,11 @@
 //! socket of its own and answers one [`Reply`] to every [`Command`]. What happens is waited for with a deadline, never
 //! by sleeping.
 
+pub mod collector;
 mod ledger;
 pub mod protocol;
 mod random;
+pub mod sending;
 mod stage;
 mod until;
 mod worker;
