@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod ballot;
 mod cells;
 mod chain;
 mod collections;
@@ -19,7 +20,7 @@ pub mod fork;
 mod home;
 mod instrument;
 #[cfg(test)]
-mod interleavings;
+pub(crate) mod interleavings;
 mod layout;
 mod map;
 mod node;

@@ -23,6 +23,7 @@
 //! note of one key in the moment between, one in each file, is noted twice. Where there is no arena, because metrics
 //! are off or its disk is full, each process has notes of its own, and a fork begins with a copy.
 
+use super::fail;
 use super::layout::{Header, UNIT};
 use super::map::Mapping;
 use super::notice::Level;
@@ -183,6 +184,7 @@ fn place_in(map: &Mapping) -> Option<u64> {
     let header = Header::of(map)?;
     let start = header.reserve(SIZE).ok()?;
     let units = u32::try_from(start / UNIT).ok()?;
+    fail::point("notes:reserved");
     step();
     match header
         .notes()

@@ -6,7 +6,7 @@ thread_local! {
 }
 
 /// Waits for this thread's turn to go on; nothing outside of a game.
-pub(in super::super) fn step() {
+pub(crate) fn step() {
     if let Some((player, game)) = TURN.take() {
         game.step(player);
         TURN.set(Some((player, game)));
@@ -78,7 +78,7 @@ impl Drop for Leave<'_> {
 }
 
 /// What processes share, and the processes that work on it.
-pub(super) trait World: Send + Sync + 'static {
+pub(crate) trait World: Send + Sync + 'static {
     /// One of them.
     type Process;
     /// Makes it for so many players, and one process more for what is done before.
@@ -92,7 +92,7 @@ pub(super) trait World: Send + Sync + 'static {
 }
 
 /// What a process does.
-pub(super) type Part<'a, W> = dyn Fn(&<W as World>::Process) + Sync + 'a;
+pub(crate) type Part<'a, W> = dyn Fn(&<W as World>::Process) + Sync + 'a;
 
 /// Plays once; answers the number of steps.
 fn play<W: World>(before: &Part<'_, W>, parts: &[&Part<'_, W>], plan: &[Interruption]) -> usize {
@@ -143,7 +143,7 @@ fn random() -> impl FnMut(usize) -> usize {
 }
 
 /// Plays every plan of one interruption, a grid of those of two, and some hundreds of up to eight.
-pub(super) fn explore<W: World>(before: &Part<'_, W>, parts: &[&Part<'_, W>]) {
+pub(crate) fn explore<W: World>(before: &Part<'_, W>, parts: &[&Part<'_, W>]) {
     let most = play::<W>(before, parts, &[]) + 20;
     for player in 0..parts.len() {
         for first in 0..most {

@@ -9,4 +9,4 @@ mod game;
 mod notes;
 mod records;
 
-pub(super) use game::step;
+pub(crate) use game::{explore, step, World};
