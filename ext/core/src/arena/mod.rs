@@ -13,6 +13,7 @@ pub(crate) mod ballot;
 mod cells;
 mod chain;
 mod collections;
+pub mod exemplar;
 mod expiry;
 pub mod fail;
 mod fold;
