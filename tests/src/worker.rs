@@ -198,6 +198,31 @@ impl Worker {
         self.series(name).iter().map(|series| series.value.count()).sum()
     }
 
+    /// The value that was noted of a key.
+    pub fn noted(&mut self, key: u64) -> Option<u64> {
+        self.number(Command::Noted(key))
+    }
+
+    /// Campaigns for an office at an interval in milliseconds; the token of the term, if it holds one then.
+    pub fn campaign(&mut self, office: &str, interval: u64) -> Option<u64> {
+        self.number(Command::Campaign(office.to_owned(), interval))
+    }
+
+    /// Whether it still holds an office.
+    pub fn still_holds(&mut self, office: &str) -> bool {
+        match self.call(Command::StillHeld(office.to_owned())) {
+            Reply::Count(held) => held > 0,
+            other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+
+    fn number(&mut self, command: Command) -> Option<u64> {
+        match self.call(command) {
+            Reply::Number(number) => number,
+            other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+
     /// A page.
     pub fn page(&mut self, format: &str) -> String {
         match self.call(Command::Page(format.to_owned())) {

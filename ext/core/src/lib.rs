@@ -1,8 +1,9 @@
 //! Everything in `tasker_telemetry` that is true without Ruby.
 //!
 //! Data flows one way: instrument → [`arena`] → [`snapshot`] → [`export::formats`].
-//! [`metric`] says what is measured and is read by all of them. Spans go another: [`trace`] → [`export::transports`],
-//! driven by the process's one [`runtime`].
+//! [`metric`] says what is measured and is read by all of them; [`lease`] says which process may act for all. Events come
+//! in by [`event`], which counts them and tells [`trace`] of them; spans leave by [`export::transports`], driven by the
+//! process's one [`runtime`]. [`telemetry`] is all of it.
 
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -10,6 +11,7 @@
 pub mod arena;
 pub mod event;
 pub mod export;
+pub mod lease;
 pub mod metric;
 pub mod runtime;
 pub mod snapshot;

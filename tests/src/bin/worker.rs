@@ -11,9 +11,10 @@ use std::time::Duration;
 use tasker_telemetry_core::arena::{self, Metric, Place, Quiescent, Registry, Scrape, Settings, Threads};
 use tasker_telemetry_core::event::{self, Events, Key, Payload, Times};
 use tasker_telemetry_core::export::formats::{self, Renderer};
+use tasker_telemetry_core::lease::{Election, Office, Term};
 use tasker_telemetry_core::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use tasker_telemetry_core::snapshot::{Point, Snapshot, Value};
-use tasker_telemetry_tests::protocol::{amount, Burst, Churn};
+use tasker_telemetry_tests::protocol::{amount, Burst, Churn, Meet};
 use tasker_telemetry_tests::{Command, Ledger, Number, Random, Reply, Series, Target};
 
 type Failure = Box<dyn std::error::Error>;
@@ -27,6 +28,7 @@ fn main() -> Result<(), Failure> {
         handles: HashMap::new(),
         held: None,
         events: None,
+        offices: HashMap::new(),
         socket,
     }
     .serve()
@@ -37,6 +39,7 @@ struct Worker {
     handles: HashMap<String, Arc<arena::Series>>,
     held: Option<Scrape>,
     events: Option<Events>,
+    offices: HashMap<String, (Election, Option<Term>)>,
     socket: PathBuf,
 }
 
@@ -253,6 +256,20 @@ impl Worker {
             }
             Command::Burst(burst) => self.burst(&burst)?,
             Command::Churn(churn) => self.churn(&churn)?,
+            Command::Meet(meet) => self.meet(&meet)?,
+            Command::Note(key, value) => self.registry.notes().set(key, value, now()),
+            Command::Noted(key) => return Ok(Reply::Number(self.registry.notes().get(key))),
+            Command::Campaign(office, interval) => {
+                return Ok(Reply::Number(self.campaign(office, Duration::from_millis(interval))?));
+            }
+            Command::StillHeld(office) => {
+                let term = self.offices.get(&office).and_then(|(_, term)| term.as_ref());
+                return Ok(Reply::Count(term.is_some_and(Term::still_held).into()));
+            }
+            Command::Resign(office) => {
+                let term = self.offices.get_mut(&office).and_then(|(_, term)| term.take());
+                term.ok_or("it holds no such office")?.resign();
+            }
             // Safe because no other thread runs: nobody else reads the environment.
             Command::Arm(failpoint) => std::env::set_var(arena::fail::VARIABLE, failpoint),
             Command::Exit | Command::Fork(_) | Command::Daemonise => return Err("not here".into()),
@@ -274,6 +291,40 @@ impl Worker {
             )),
             Target::Labels(metric, values) => Sink::Unbound(self.metric(metric)?, key(values)),
         })
+    }
+
+    /// Campaigns as a program does: in the arena that is at its place now.
+    fn campaign(&mut self, office: String, interval: Duration) -> Result<Option<u64>, Failure> {
+        let election = match self.offices.remove(&office) {
+            Some((election, _)) if !election.is_over() => election,
+            _ => {
+                let named = match office.as_str() {
+                    "push" => Office::Push,
+                    "sync" => Office::Sync,
+                    _ => return Err("no such office".into()),
+                };
+                Election::new(&self.registry, named).ok_or("there is no arena")?
+            }
+        };
+        let term = election.campaign(interval);
+        let token = term.as_ref().map(Term::token);
+        self.offices.insert(office, (election, term));
+        Ok(token)
+    }
+
+    fn meet(&self, meet: &Meet) -> Result<(), Failure> {
+        let ledger = Ledger::open(&meet.ledger, meet.keys)?;
+        let mut random = Random::new(meet.seed);
+        let mut keys: Vec<usize> = (0..meet.keys).collect();
+        for last in (1..keys.len()).rev() {
+            keys.swap(last, random.below(last as u64 + 1) as usize);
+        }
+        for key in keys {
+            if self.registry.notes().first(key as u64, now()) {
+                ledger.add(key, 1);
+            }
+        }
+        Ok(())
     }
 
     fn burst(&self, burst: &Burst) -> Result<(), Failure> {
@@ -345,6 +396,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs() as u32)
 }
 
 /// Where a sample goes.

@@ -7,7 +7,8 @@
 //! 512    processes  offsets of the chunks of the process table
 //! 1024   sources    records of the arenas that were folded into this one
 //! 3072   notes      offset of the notes, in units
-//! 3076   reserved   for the elections and the state of sync
+//! 3136   offices    two words for each election
+//! 3264   reserved   for the state of sync
 //! 4096   buckets    heads of the chains of records, by hash
 //! 20480  log        process chunks and records, in the order in which their space was reserved
 //! ```
@@ -42,6 +43,7 @@ const SOURCES_AT: u64 = 1024;
 const SOURCES: u64 = 512;
 
 const NOTES_AT: u64 = 3072;
+const OFFICES_AT: u64 = 3136;
 
 pub(super) const BUCKETS_AT: u64 = 4096;
 /// Few enough that a small arena stays small, many enough that a million records make chains of a few hundred.
@@ -155,6 +157,11 @@ impl<'a> Header<'a> {
     pub fn notes(&self) -> &'a AtomicU32 {
         static NOWHERE: AtomicU32 = AtomicU32::new(0);
         self.0.half(NOTES_AT).unwrap_or(&NOWHERE)
+    }
+
+    /// A word of the election to an office.
+    pub fn office(&self, office: usize, word: usize) -> &'a AtomicU64 {
+        self.at(OFFICES_AT + 16 * office as u64 + 8 * word as u64)
     }
 
     /// A new number for a record or a process.

@@ -9,9 +9,11 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod ballot;
 mod cells;
 mod chain;
 mod collections;
+pub mod exemplar;
 mod expiry;
 pub mod fail;
 mod fold;
@@ -19,7 +21,7 @@ pub mod fork;
 mod home;
 mod instrument;
 #[cfg(test)]
-mod interleavings;
+pub(crate) mod interleavings;
 mod layout;
 mod map;
 mod node;

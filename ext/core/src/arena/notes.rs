@@ -23,6 +23,7 @@
 //! note of one key in the moment between, one in each file, is noted twice. Where there is no arena, because metrics
 //! are off or its disk is full, each process has notes of its own, and a fork begins with a copy.
 
+use super::fail;
 use super::layout::{Header, UNIT};
 use super::map::Mapping;
 use super::notice::Level;
@@ -36,7 +37,7 @@ const WAYS: usize = 8;
 const FIRST_BUCKETS: usize = 8192;
 const VALUE_BUCKETS: usize = 2048;
 const FIRST_WORDS: usize = FIRST_BUCKETS * WAYS;
-const WORDS: usize = FIRST_WORDS + VALUE_BUCKETS * WAYS * 2;
+pub(super) const WORDS: usize = FIRST_WORDS + VALUE_BUCKETS * WAYS * 2;
 /// Bytes that the notes take in an arena.
 pub(super) const SIZE: u64 = 8 * WORDS as u64;
 
@@ -183,6 +184,7 @@ fn place_in(map: &Mapping) -> Option<u64> {
     let header = Header::of(map)?;
     let start = header.reserve(SIZE).ok()?;
     let units = u32::try_from(start / UNIT).ok()?;
+    fail::point("notes:reserved");
     step();
     match header
         .notes()
@@ -344,11 +346,11 @@ impl<'a> Bucket<'a> {
 
 /// All words of the notes.
 #[derive(Clone, Copy)]
-struct Table<'a>(&'a [AtomicU64]);
+pub(super) struct Table<'a>(&'a [AtomicU64]);
 
 impl<'a> Table<'a> {
     /// An empty one where the file does not reach so far.
-    fn of(map: &'a Mapping, start: u64) -> Self {
+    pub fn of(map: &'a Mapping, start: u64) -> Self {
         Self(map.words(start, WORDS).unwrap_or(&[]))
     }
 
@@ -368,7 +370,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn first(self, key: u64, now_s: u32) -> bool {
+    pub fn first(self, key: u64, now_s: u32) -> bool {
         let key = Key::of(key);
         let bucket = self.first_bucket(key.first_bucket());
         // What cannot be noted counts as new: something counted twice is better than something never counted.
@@ -382,7 +384,7 @@ impl<'a> Table<'a> {
         self.first_bucket(key.first_bucket()).find(key.tag()).is_some()
     }
 
-    fn get(self, key: u64) -> Option<u64> {
+    pub fn get(self, key: u64) -> Option<u64> {
         let key = Key::of(key);
         let bucket = self.value_bucket(key.value_bucket());
         for _ in 0..ATTEMPTS {
@@ -398,7 +400,7 @@ impl<'a> Table<'a> {
         None
     }
 
-    fn update(self, key: u64, now_s: u32, mut f: impl FnMut(Option<u64>) -> Option<u64>) -> Option<u64> {
+    pub fn update(self, key: u64, now_s: u32, mut f: impl FnMut(Option<u64>) -> Option<u64>) -> Option<u64> {
         let (key, now) = (Key::of(key), stamp_of(now_s));
         let bucket = self.value_bucket(key.value_bucket());
         for _ in 0..ATTEMPTS {
@@ -461,6 +463,15 @@ impl<'a> Table<'a> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Table<'_> {
+    /// Keys whose notes stand in one bucket.
+    pub fn keys_of_one_bucket(count: usize) -> Vec<u64> {
+        let same = |key: &u64| Key::of(*key).first_bucket() == Key::of(0).first_bucket();
+        (0..).filter(same).take(count).collect()
     }
 }
 

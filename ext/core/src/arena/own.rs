@@ -144,6 +144,7 @@ fn about_the_arena(arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]
         process: String::new(),
         value,
         created_at,
+        exemplars: Vec::new(),
     };
     let count = |int: u64| Value::Counter(Count { int, float: 0.0 });
     let gauge = Kind::Gauge(Aggregation::Last);
@@ -245,6 +246,7 @@ fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
             process: owner.label(),
             value,
             created_at: slot.attached().load(Ordering::Relaxed),
+            exemplars: Vec::new(),
         };
         let seconds = |float: f64| Value::Counter(Count { int: 0, float });
         // Another namespace's pids mean other processes here.

@@ -8,7 +8,7 @@ use super::layout::{Foreign, Header, Identity, CHUNKS, CHUNKS_AT, LAYOUT, LOG_AT
 use super::map::Mapping;
 use super::node::State;
 use super::records::Records;
-use super::{fail, notes, process, sys};
+use super::{exemplar, fail, notes, process, sys};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -343,6 +343,11 @@ pub(super) fn records_are_sound(map: &Mapping) -> bool {
             last = node.next();
             let (word, end) = (node.word(), node.start() + node.size());
             extents.push((node.start(), end));
+            let block = exemplar::extent(map, &node);
+            extents.extend(block);
+            if block.is_some_and(|(start, end)| start < LOG_AT || end > tail) {
+                return false;
+            }
             let numbered = match word.state() {
                 Some(State::Free | State::Claimed) => word.sequence() <= births,
                 Some(State::Pending | State::Live | State::Expiring | State::Removing) => {
