@@ -22,7 +22,9 @@ module TaskerTelemetry
       # @see TaskerTelemetry.instrument
       def instrument(name, payload, &)
         name = name.name if name.is_a?(Symbol)
-        bus.instrument(name, writable(payload), &)
+        payload = writable(payload)
+        Native.publishing(name, payload, block_given?)
+        bus.instrument(name, payload, &)
       end
 
       # Subscribes a listener, or a block, to events. What it raises does not reach who publishes: it is counted in

@@ -148,7 +148,8 @@ impl Telemetry {
         if !route.backends().any() {
             return None;
         }
-        let at = now();
+        // Both clocks at once: what goes on until the block runs belongs to the event.
+        let (at, since) = (now(), Instant::now());
         let tracing = self.tracing.load();
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
@@ -161,7 +162,7 @@ impl Telemetry {
             begun: self.events.start(&route, payload, at),
             route,
             at,
-            since: Instant::now(),
+            since,
             fiber,
             own_block,
             place,

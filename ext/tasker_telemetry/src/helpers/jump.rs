@@ -120,3 +120,9 @@ pub fn call_with<const N: usize>(method: &CStr, objects: [VALUE; N]) -> Result<V
         )
     })
 }
+
+/// What a method of the module `TaskerTelemetry` gives, without arguments.
+pub fn ask(method: &CStr) -> Result<Value, Jump> {
+    // SAFETY: Ruby has just given it, and it goes to the caller's stack.
+    call_with(method, []).map(|value| unsafe { Value::from_raw(value) })
+}
