@@ -246,6 +246,13 @@ module TaskerTelemetry
       Log.logger
     end
 
+    # Called by the native side with a value of a payload, where only Ruby can say what of it may be shown.
+    #
+    # @api private
+    def filter_value(name, value)
+      filters.call(name, value)
+    end
+
     # Called by the native side with an event that is for the log.
     #
     # @api private

@@ -11,9 +11,7 @@ module TaskerTelemetry
   class Filters
     # Where there is no Rails to say.
     DEFAULT = %w[passw secret token _key crypt salt certificate otp ssn].freeze
-    # What Ruby's Regexps have and linear ones do not: looking around, back references, atomic groups, recursion.
-    RUBY_ONLY = /\(\?[=!>~<](?![a-z])|\(\?\(|\\[1-9kgGKRXhH]|[*+?}]\+/
-    private_constant :DEFAULT, :RUBY_ONLY
+    private_constant :DEFAULT
 
     # @param config [Configuration]
     # @return [Filters]
@@ -32,7 +30,9 @@ module TaskerTelemetry
     # @param mask [String]
     def initialize(filters, mask)
       @names, others = filters.partition { |filter| filter.is_a?(String) || filter.is_a?(Symbol) }
-      @patterns, @asked = others.partition { |filter| filter.is_a?(Regexp) && !filter.source.match?(RUBY_ONLY) }
+      regexps, @asked = others.partition { |filter| filter.is_a?(Regexp) }
+      @patterns, backtracking = regexps.partition { |regexp| Native.linear?(linear(regexp)) }
+      @asked += backtracking
       @mask = mask
     end
 

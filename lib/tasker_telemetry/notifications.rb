@@ -24,7 +24,9 @@ module TaskerTelemetry
         name = name.name if name.is_a?(Symbol)
         # An exception is noted in it.
         payload = payload.dup if payload.frozen?
-        bus.instrument(name, payload || {}, &)
+        payload ||= {}
+        Native.publishing(payload, block_given?)
+        bus.instrument(name, payload, &)
       end
 
       # Subscribes a listener, or a block, to events. What it raises does not reach who publishes: it is counted in

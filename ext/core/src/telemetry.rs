@@ -1,5 +1,6 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
+use crate::arena::exemplar::{self, TraceRef};
 use crate::arena::{Notes, Registry};
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times};
 use crate::export::transports::otlp;
@@ -20,6 +21,23 @@ pub struct Filter {
     pub patterns: Vec<String>,
     /// What stands in the place of a value.
     pub mask: String,
+}
+
+impl Filter {
+    /// Whether a pattern can be one of those.
+    #[must_use]
+    pub fn takes(pattern: &str) -> bool {
+        Redactor::default().matching([pattern]).is_ok()
+    }
+
+    fn redactor(&self) -> otlp::Result<Redactor> {
+        let named = Redactor::new(&self.names, &self.mask);
+        named.matching(&self.patterns).map_err(|error| otlp::Error::Setting {
+            option: "config.filter_parameters".to_owned(),
+            value: error.to_string(),
+            accepted: "names, and patterns without look-around and back references",
+        })
+    }
 }
 
 /// What the application decided about spans, and about what must not be shown.
@@ -145,7 +163,7 @@ impl Telemetry {
     /// one of its fiber. `None` for one that nobody takes.
     pub fn begin(&self, name: &str, payload: &dyn Payload, fiber: u64, own_block: Option<bool>) -> Option<Open> {
         let route = self.events.route(name);
-        if !route.backends().any() {
+        if route.is_silent() {
             return None;
         }
         let at = now();
@@ -154,7 +172,7 @@ impl Telemetry {
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
             let notes = self.registry.notes();
             let place = tracing.story(&notes).place(&About::read(&route, payload), around.as_ref());
-            tracing.tracer.contexts().push(fiber, place.context().clone());
+            tracing.enter(fiber, place.context().clone());
             place
         });
         Some(Open {
@@ -178,7 +196,7 @@ impl Telemetry {
             begun: open.begun,
         };
         if let Some(place) = &open.place {
-            self.tracing.load().tracer.contexts().pop(open.fiber, place.context().span_id());
+            self.tracing.load().leave(open.fiber, place.context());
         }
         self.settle(&open.route, payload, times, open.place, open.around)
     }
@@ -186,7 +204,7 @@ impl Telemetry {
     /// Takes an event that happens now.
     pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
         let route = self.events.route(name);
-        if !route.backends().any() {
+        if route.is_silent() {
             return Done::default();
         }
         let around = self.tracing.load().current(fiber);
@@ -201,16 +219,24 @@ impl Telemetry {
         place: Option<Place>,
         around: Option<SpanContext>,
     ) -> Done {
-        let told = self.events.finish(route, payload, times);
         let tracing = self.tracing.load();
+        let notes = self.registry.notes();
+        let story = tracing.tracer.is_enabled().then(|| tracing.story(&notes));
+        // Where the span stands is known before it is told, so that what the event counts can refer to it.
+        let place = place.or_else(|| {
+            let story = story.as_ref().filter(|_| route.backends().traces)?;
+            Some(story.place(&About::read(route, payload), around.as_ref()))
+        });
+        let outside = exemplar::set_current(place.as_ref().map(Place::context).or(around.as_ref()).and_then(reference));
+        let told = self.events.finish(route, payload, times);
+        exemplar::set_current(outside);
         let line = told.decision.logs.then(|| Line {
             context: place.as_ref().map(|place| place.context().clone()).or_else(|| around.clone()),
             end_ns: told.end_ns,
             duration: told.duration(),
         });
-        if tracing.tracer.is_enabled() {
-            let notes = self.registry.notes();
-            tracing.story(&notes).tell(&told, payload, place, around.as_ref());
+        if let Some(story) = story {
+            story.tell(&told, payload, place, around.as_ref());
         }
         Done {
             taken: told.decision.any(),
@@ -257,7 +283,7 @@ impl Tracing {
     ) -> otlp::Result<Self> {
         let resolved = trace::Settings::resolve(&settings.traces, env)?;
         Ok(Self {
-            redactor: Redactor::new(&settings.filter.names, &settings.filter.mask),
+            redactor: settings.filter.redactor()?,
             tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
             settings,
         })
@@ -311,16 +337,38 @@ impl Tracing {
         };
         let span = self.tracer.start_with(name, kind, around.as_ref(), beginning);
         if span.context().is_valid() {
-            self.tracer.contexts().push(fiber, span.context().clone());
+            self.enter(fiber, span.context().clone());
         }
         span
     }
 
     /// Ends a span.
     pub fn end(&self, span: &mut Span, fiber: u64) {
-        self.tracer.contexts().pop(fiber, span.context().span_id());
+        self.leave(fiber, span.context());
         span.end(None);
     }
+
+    /// Makes a span the current one of the fiber that runs.
+    fn enter(&self, fiber: u64, context: SpanContext) {
+        exemplar::set_current(reference(&context));
+        self.tracer.contexts().push(fiber, context);
+    }
+
+    /// The opposite of [`Self::enter`]. Another fiber than the one that runs may end a span of its own; what is current
+    /// here stays.
+    fn leave(&self, fiber: u64, context: &SpanContext) {
+        if self.tracer.contexts().pop(fiber, context.span_id()) {
+            exemplar::set_current(self.current(fiber).as_ref().and_then(reference));
+        }
+    }
+}
+
+/// What an exemplar says of a span; one that is not sent has none.
+fn reference(context: &SpanContext) -> Option<TraceRef> {
+    (context.is_valid() && context.is_sampled()).then(|| TraceRef {
+        trace_id: context.trace_id().to_bytes(),
+        span_id: context.span_id().to_bytes(),
+    })
 }
 
 /// Nanoseconds since the epoch.

@@ -6,6 +6,7 @@
 //! text is expensive.
 
 use parking_lot::RwLock;
+use regex::RegexSet;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -68,6 +69,7 @@ const NO_CREDENTIALS: [&str; 16] = [
 #[derive(Debug)]
 pub struct Redactor {
     filters: Vec<String>,
+    patterns: RegexSet,
     mask: String,
     known: RwLock<HashMap<Box<str>, bool>>,
 }
@@ -85,9 +87,19 @@ impl Redactor {
         let filters = filters.into_iter().map(|filter| filter.as_ref().to_lowercase());
         Self {
             filters: filters.filter(|filter| !filter.is_empty()).collect(),
+            patterns: RegexSet::empty(),
             mask: mask.to_owned(),
             known: RwLock::default(),
         }
+    }
+
+    /// Filters every key that matches one of `patterns` as well.
+    ///
+    /// # Errors
+    /// When one of them is no regular expression of Rust's crate `regex`.
+    pub fn matching<S: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = S>) -> Result<Self, regex::Error> {
+        self.patterns = RegexSet::new(patterns)?;
+        Ok(self)
     }
 
     /// What stands for a secret.
@@ -115,8 +127,8 @@ impl Redactor {
     }
 
     fn is_filtered(&self, key: &str) -> bool {
-        let key = key.to_lowercase();
-        self.filters.iter().any(|filter| key.contains(&**filter))
+        let lower = key.to_lowercase();
+        self.filters.iter().any(|filter| lower.contains(&**filter)) || self.patterns.is_match(key)
     }
 
     /// The value of `key`, without secrets.

@@ -7,17 +7,18 @@
 
 use super::exception;
 use super::field;
-use super::jump::Jump;
+use super::jump::{filtered, rescue, Jump};
 use super::symbols;
 use super::text::{lossy, text};
 use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::{RHash, Ruby, Value as RubyValue};
 use rb_sys::macros::{NIL_P, RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
 use rb_sys::ruby_value_type as Type;
-use rb_sys::{st_retval, Qundef, VALUE};
+use rb_sys::{st_retval, Qnil, Qundef, VALUE};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::LazyLock;
 use tasker_telemetry_core::event::{intern, ErrorInfo, Key, Payload, Redactor, Value};
 
@@ -35,6 +36,14 @@ static ERROR_KEYS: LazyLock<ErrorKeys> = LazyLock::new(|| ErrorKeys {
     classes: [intern("exception_class"), intern("error_class")],
     messages: [intern("error_message"), intern("error")],
 });
+
+/// Whether the application has filters that only Ruby can apply.
+static ASKS: AtomicBool = AtomicBool::new(false);
+
+/// Has every value of a payload shown to `TaskerTelemetry.filter_value` first.
+pub fn ask(asks: bool) {
+    ASKS.store(asks, Ordering::Relaxed);
+}
 
 /// The payload that the running method was called with. It is on Ruby's stack, and so are its values as long as nobody
 /// takes them out of the Hash; each value is converted before Ruby runs again.
@@ -117,6 +126,12 @@ impl<'a> HashPayload<'a> {
         self.kept(exception::read(self.ruby, exception))
     }
 
+    /// The value, or what the application's filters put in its place. One that cannot be asked about is not shown.
+    fn asked(&self, name: &str, value: VALUE) -> VALUE {
+        let shown = rescue(self.ruby, || filtered(name, value));
+        self.kept(shown).and_then(Result::ok).unwrap_or(Qnil as VALUE)
+    }
+
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
         let value = keys.into_iter().find_map(|key| self.find(key))?;
         self.text_of(value).map(Cow::Owned)
@@ -143,6 +158,11 @@ impl Payload for HashPayload<'_> {
                 } else {
                     return true;
                 }
+            };
+            let value = if ASKS.load(Ordering::Relaxed) {
+                self.asked(&name, value)
+            } else {
+                value
             };
             if let Some(value) = self.read(value) {
                 visit(&name, value);

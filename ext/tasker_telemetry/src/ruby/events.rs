@@ -7,6 +7,7 @@ use crate::helpers::text::with_name;
 use crate::helpers::value::serialized;
 use magnus::{function, Object, RModule, RString, Value};
 use tasker_telemetry_core::event::{Label, Mapping};
+use tasker_telemetry_core::telemetry::Filter;
 
 pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("map_event", function!(map, 6))?;
@@ -19,6 +20,7 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("reset_events", function!(reset, 0))?;
     native.define_singleton_method("redact", function!(redact, 1))?;
     native.define_singleton_method("hides?", function!(hides, 1))?;
+    native.define_singleton_method("linear?", function!(linear, 1))?;
     native.define_singleton_method("forget_events", function!(forget, 0))?;
     Ok(())
 }
@@ -67,7 +69,7 @@ fn catalogue() -> Result<Value> {
 
 /// Asked by the buses, once for each name.
 fn routed(name: RString) -> bool {
-    let routed = || with_name(name, |name| telemetry().events().route(name).backends().any());
+    let routed = || with_name(name, |name| !telemetry().events().route(name).is_silent());
     caught(routed).flatten().unwrap_or(false)
 }
 
@@ -94,4 +96,9 @@ fn redact(text: String) -> Result<String> {
 /// Whether what stands under that name must not be shown.
 fn hides(name: String) -> Result<bool> {
     answering(|| Ok(telemetry().tracing().redactor().hides(&name)))
+}
+
+/// Whether a regular expression is one that the native side can follow.
+fn linear(pattern: String) -> Result<bool> {
+    answering(|| Ok(Filter::takes(&pattern)))
 }

@@ -8,7 +8,7 @@ use super::page::{Page, Rendering};
 use super::{settings, snapshot};
 use crate::error::{Error, Result};
 use crate::helpers::guard::{answering, caught, take_messages};
-use crate::helpers::{registry, telemetry, value::serialized};
+use crate::helpers::{payload, registry, telemetry, value::serialized};
 use magnus::typed_data::Obj;
 use magnus::value::{Lazy, ReprValue};
 use magnus::{function, IntoValue, Object, RArray, RHash, RModule, RString, Ruby, Value};
@@ -45,6 +45,7 @@ fn configure(ruby: &Ruby, given: RHash) -> Result<()> {
         telemetry().check(&tracing, &env)?;
         registry().configure(metrics)?;
         telemetry().configure(tracing, &env)?;
+        payload::ask(settings::asks(ruby, given)?);
         Ok(())
     })
 }

@@ -46,6 +46,11 @@ pub fn telemetry(ruby: &Ruby, given: RHash) -> Result<telemetry::Settings> {
     })
 }
 
+/// Whether there are filters that only Ruby can apply.
+pub fn asks(ruby: &Ruby, given: RHash) -> Result<bool> {
+    fetch(ruby, fetch(ruby, given, "filter")?, "ask")
+}
+
 fn otlp(ruby: &Ruby, given: RHash) -> Result<otlp::Options> {
     Ok(otlp::Options {
         endpoint: fetch(ruby, given, "endpoint")?,
