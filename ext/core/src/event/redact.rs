@@ -114,15 +114,18 @@ impl Redactor {
         if key.len() > LONGEST_CACHED {
             return self.is_filtered(key);
         }
-        if let Some(known) = self.known.read().get(key) {
-            return *known;
+        // It may be asked on any thread, so a fork may have left the lock held for good: it is never waited for.
+        let known = self.known.try_read().and_then(|known| known.get(key).copied());
+        if let Some(hidden) = known {
+            return hidden;
         }
         let hidden = self.is_filtered(key);
-        let mut known = self.known.write();
-        if known.len() >= CACHED {
-            known.clear();
+        if let Some(mut known) = self.known.try_write() {
+            if known.len() >= CACHED {
+                known.clear();
+            }
+            known.insert(key.into(), hidden);
         }
-        known.insert(key.into(), hidden);
         hidden
     }
 
