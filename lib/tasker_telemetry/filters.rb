@@ -9,14 +9,10 @@ module TaskerTelemetry
   #
   # @api private
   class Filters
-    # Where there is no Rails to say.
-    DEFAULT = %w[passw secret token _key crypt salt certificate otp ssn].freeze
-    private_constant :DEFAULT
-
     # @param config [Configuration]
     # @return [Filters]
     def self.of(config)
-      new((rails || DEFAULT) + config.filter_parameters, config.filter_mask)
+      new((rails || Native.default_filters) + config.filter_parameters, config.filter_mask)
     end
 
     def self.rails

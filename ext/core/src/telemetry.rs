@@ -2,7 +2,7 @@
 
 use crate::arena::exemplar::{self, TraceRef};
 use crate::arena::{Notes, Registry};
-use crate::event::{Begun, Events, Payload, Redactor, Route, Times};
+use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::transports::otlp;
 use crate::runtime::Runtime;
 use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What must not be shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// Names, or parts of names, of keys.
     pub names: Vec<String>,
@@ -21,6 +21,16 @@ pub struct Filter {
     pub patterns: Vec<String>,
     /// What stands in the place of a value.
     pub mask: String,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            names: DEFAULT_FILTERS.map(str::to_owned).to_vec(),
+            patterns: Vec::new(),
+            mask: DEFAULT_MASK.to_owned(),
+        }
+    }
 }
 
 impl Filter {
