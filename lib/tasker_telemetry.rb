@@ -90,7 +90,7 @@ module TaskerTelemetry
       MetricsBackend.instance.collect(&)
     end
 
-    # @param format [Symbol, String] :prometheus, :openmetrics, :json or :csv
+    # @param format [Symbol, String] :prometheus, :openmetrics, :json, :csv or :otlp (binary)
     # @param scope [Symbol] :machine, all processes of the application on this machine
     # @raise [ArgumentError] for another format or scope
     # @return [String]
