@@ -17,6 +17,7 @@ require "tasker_telemetry/tracing"
 require "tasker_telemetry/base_subscriber"
 require "tasker_telemetry/correlation"
 require "tasker_telemetry/logs"
+require "tasker_telemetry/metric_push"
 require "tasker_telemetry/fork_hook"
 require "tasker_telemetry/endpoint"
 require "tasker_telemetry/instrumentation"
@@ -48,6 +49,7 @@ module TaskerTelemetry
         @filters = filters
         TelemetrySubscriber.attach
         Tracing.carry(:net_http) if draft.traces.net_http
+        MetricPush.start
       end
       Log.notices
       config
@@ -111,7 +113,7 @@ module TaskerTelemetry
       MetricsBackend.instance.collect(&)
     end
 
-    # @param format [Symbol, String] :prometheus, :openmetrics, :json, :csv or :otlp
+    # @param format [Symbol, String] :prometheus, :openmetrics, :json, :csv or :otlp (binary)
     # @param scope [Symbol] :machine, all processes of the application on this machine
     # @raise [ArgumentError] for another format or scope
     # @return [String]
@@ -135,7 +137,8 @@ module TaskerTelemetry
       { version: VERSION, service_name: current.service_name, environment: current.environment,
         strict: current.strict, metrics: metrics,
         endpoint: { path: current.endpoint.path, protected_by: current.endpoint.protections },
-        traces: { enabled: Native.traces?, **Native.trace_stats } }
+        traces: { enabled: Native.traces?, **Native.trace_stats },
+        export: { otlp: Native.push_stats } }
     ensure
       Log.notices
     end

@@ -13,6 +13,7 @@ pub mod event;
 pub mod export;
 pub mod lease;
 pub mod metric;
+pub mod pusher;
 pub mod runtime;
 pub mod snapshot;
 pub mod telemetry;

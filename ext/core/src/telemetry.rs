@@ -3,10 +3,14 @@
 use crate::arena::exemplar::{self, TraceRef};
 use crate::arena::{Notes, Registry};
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
+use crate::export::formats::{self, Format, Otlp, Renderer};
+use crate::export::push::{self, Push};
 use crate::export::transports::otlp;
+use crate::pusher::Pusher;
+use crate::snapshot::Snapshot;
 use crate::runtime::Runtime;
 use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -55,6 +59,8 @@ impl Filter {
 pub struct Settings {
     /// About spans.
     pub traces: trace::Options,
+    /// About the push of metrics.
+    pub push: push::Options,
     /// Names and patterns of what must not be shown, and what stands in its place.
     pub filter: Filter,
 }
@@ -74,6 +80,8 @@ pub struct Telemetry {
     events: Events,
     runtime: Arc<Runtime>,
     tracing: ArcSwap<Tracing>,
+    pusher: Arc<Pusher>,
+    push: ArcSwapOption<Push>,
     configuring: Mutex<()>,
 }
 
@@ -123,6 +131,8 @@ impl Telemetry {
         Self {
             events: Events::new(Arc::clone(&registry)),
             tracing: ArcSwap::from_pointee(tracing),
+            pusher: Arc::new(Pusher::default()),
+            push: ArcSwapOption::empty(),
             runtime,
             registry,
             configuring: Mutex::new(()),
@@ -134,6 +144,8 @@ impl Telemetry {
     /// # Errors
     /// Which option or variable is wrong, its value and what is accepted.
     pub fn check(&self, settings: &Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
+        push::Settings::resolve(&settings.push, env)?;
+        settings.filter.redactor()?;
         trace::Settings::resolve(&settings.traces, env).map(drop)
     }
 
@@ -143,12 +155,45 @@ impl Telemetry {
     /// Which option or variable is wrong, its value and what is accepted; then everything stays as it was.
     pub fn configure(&self, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
         let _configuring = self.configuring.lock();
-        if self.tracing.load().settings == settings {
+        let before = self.tracing.load_full();
+        if before.settings == settings {
             return Ok(());
         }
+        if before.settings.push != settings.push {
+            let pushing = push::Settings::resolve(&settings.push, env)?;
+            self.pusher.every(pushing.interval);
+            let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
+            self.push.store(Some(Arc::new(push)));
+        }
         let fresh = Tracing::new(settings, &self.runtime, &self.registry, env)?;
-        self.tracing.swap(Arc::new(fresh));
+        self.tracing.store(Arc::new(fresh));
         Ok(())
+    }
+
+    /// Who pushes the machine's metrics, if they are to be pushed.
+    #[must_use]
+    pub fn push(&self) -> Option<Arc<Push>> {
+        self.push.load_full()
+    }
+
+    /// What makes the pages that are pushed.
+    #[must_use]
+    pub fn pusher(&self) -> &Pusher {
+        &self.pusher
+    }
+
+    /// Renders a picture; one for OTLP says whose it is.
+    #[must_use]
+    pub fn renderer(&self, kind: formats::Kind, picture: Snapshot) -> Renderer {
+        if kind != formats::Kind::Otlp {
+            return Renderer::new(kind, picture);
+        }
+        let settings = self.tracing.load();
+        let settings = settings.tracer.settings();
+        let mut resource = trace::shared_resource(&settings.identity, &settings.resource_attributes);
+        resource.extend(self.registry.arena_id().map(|id| ("service.instance.id".to_owned(), id)));
+        let format: Box<dyn Format> = Box::new(Otlp::new(&resource));
+        Renderer::with(format, picture)
     }
 
     /// What is routed where.
@@ -256,16 +301,24 @@ impl Telemetry {
 
     /// Sends what was recorded until now. Whether all of it was taken in time.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
         let tracing = self.tracing.load_full();
-        tracing.tracer.flush(timeout, cancelled)
+        let spans = tracing.tracer.flush(timeout, cancelled);
+        let rest = deadline.saturating_duration_since(Instant::now());
+        self.push().is_none_or(|push| push.flush(rest, cancelled)) && spans
     }
 
     /// As [`Self::flush`]; then nothing is sent any more, and the background ends.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let tracing = self.tracing.load_full();
-        let delivered = tracing.tracer.shutdown(timeout, cancelled);
-        self.runtime.shutdown(deadline.saturating_duration_since(Instant::now())) && delivered
+        let rest = || deadline.saturating_duration_since(Instant::now());
+        let mut delivered = tracing.tracer.shutdown(timeout, cancelled);
+        if let Some(push) = self.push() {
+            delivered &= push.shutdown(rest(), cancelled);
+            self.pusher.resign();
+        }
+        self.runtime.shutdown(rest()) && delivered
     }
 
     /// To be called before a fork: nothing may run in the background then.

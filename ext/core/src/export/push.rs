@@ -32,7 +32,7 @@ pub type Page = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
 const LOOKS: u32 = 4;
 
 /// What the application has set; the rest is the environment's or the default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Whether metrics are pushed at all.
     pub enabled: Option<bool>,

@@ -29,6 +29,7 @@ mod worker;
 pub use contexts::Contexts;
 pub use limits::Limits;
 pub use record::{system_time, Priority, SpanRecord, START_UNKNOWN, UNSAMPLED_TRACE};
+pub use resource::shared as shared_resource;
 pub use sampling::{Root, Sampler};
 pub use settings::{Options, Settings};
 pub use span::{exception, Span};

@@ -4,7 +4,7 @@ use super::counter::Counter;
 use super::gauge::Gauge;
 use super::histogram::Histogram;
 use super::instrument::{Class, Instrument};
-use super::page::{Page, Rendering};
+use super::page::{encoded, Page, Rendering};
 use super::{settings, snapshot};
 use crate::error::{Error, Result};
 use crate::helpers::guard::{answering, caught, take_messages};
@@ -153,8 +153,9 @@ fn format(name: &str) -> Result<formats::Kind> {
 
 fn export(ruby: &Ruby, name: String) -> Result<RString> {
     answering(|| {
-        let page = Rendering::begin(format(&name)?).rest()?;
-        Ok(ruby.enc_str_new(page, ruby.utf8_encoding()))
+        let kind = format(&name)?;
+        let page = Rendering::begin(kind).rest()?;
+        Ok(encoded(ruby, kind, &page))
     })
 }
 
