@@ -2,6 +2,7 @@
 
 use super::election::{Ballot, Election, Term};
 use crate::arena::interleavings::{explore, step, World};
+use crate::arena::Scrape;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,6 +67,10 @@ impl Ballot for Process {
         step();
         let incarnation = self.machine.slots[slot as usize].load(Ordering::SeqCst);
         incarnation != 0 && incarnation < number
+    }
+
+    fn scrape(&self) -> Option<Scrape> {
+        None
     }
 }
 
