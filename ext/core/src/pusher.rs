@@ -90,7 +90,10 @@ impl Source for Arc<Pusher> {
         let interval = Duration::from_nanos(self.interval.load(Ordering::Relaxed));
         let standing = self.standing();
         let mut standing = standing.lock();
-        standing.term = standing.election.as_ref().and_then(|election| election.campaign(interval));
+        standing.term = standing
+            .election
+            .as_ref()
+            .and_then(|election| election.campaign(interval));
         standing.term.is_some()
     }
 

@@ -7,8 +7,8 @@ use crate::export::formats::{self, Format, Otlp, Renderer};
 use crate::export::push::{self, Push};
 use crate::export::transports::otlp;
 use crate::pusher::Pusher;
-use crate::snapshot::Snapshot;
 use crate::runtime::Runtime;
+use crate::snapshot::Snapshot;
 use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
@@ -191,7 +191,11 @@ impl Telemetry {
         let settings = self.tracing.load();
         let settings = settings.tracer.settings();
         let mut resource = trace::shared_resource(&settings.identity, &settings.resource_attributes);
-        resource.extend(self.registry.arena_id().map(|id| ("service.instance.id".to_owned(), id)));
+        resource.extend(
+            self.registry
+                .arena_id()
+                .map(|id| ("service.instance.id".to_owned(), id)),
+        );
         let format: Box<dyn Format> = Box::new(Otlp::new(&resource));
         Renderer::with(format, picture)
     }
@@ -226,7 +230,9 @@ impl Telemetry {
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
             let notes = self.registry.notes();
-            let place = tracing.story(&notes).place(&About::read(&route, payload), around.as_ref());
+            let place = tracing
+                .story(&notes)
+                .place(&About::read(&route, payload), around.as_ref());
             tracing.enter(fiber, place.context().clone());
             place
         });
@@ -282,11 +288,20 @@ impl Telemetry {
             let story = story.as_ref().filter(|_| route.backends().traces)?;
             Some(story.place(&About::read(route, payload), around.as_ref()))
         });
-        let outside = exemplar::set_current(place.as_ref().map(Place::context).or(around.as_ref()).and_then(reference));
+        let outside = exemplar::set_current(
+            place
+                .as_ref()
+                .map(Place::context)
+                .or(around.as_ref())
+                .and_then(reference),
+        );
         let told = self.events.finish(route, payload, times);
         exemplar::set_current(outside);
         let line = told.decision.logs.then(|| Line {
-            context: place.as_ref().map(|place| place.context().clone()).or_else(|| around.clone()),
+            context: place
+                .as_ref()
+                .map(|place| place.context().clone())
+                .or_else(|| around.clone()),
             end_ns: told.end_ns,
             duration: told.duration(),
         });

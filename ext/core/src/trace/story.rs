@@ -196,7 +196,11 @@ impl Story<'_> {
     fn settle(&self, told: &Told<'_>, is: Derived, record: &mut SpanRecord) {
         let task_id = told.task_id.as_deref().unwrap_or_default();
         let root = record.parent_span_id == SpanId::INVALID;
-        let again = root && told.attempt.as_deref().is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
+        let again = root
+            && told
+                .attempt
+                .as_deref()
+                .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
         let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
         let seconds = (told.end_ns / 1_000_000_000) as u32;
         if !again && self.notes.first(key, seconds) {
@@ -246,7 +250,13 @@ fn failure(redactor: &Redactor, error: &ErrorInfo<'_>) -> (String, Vec<KeyValue>
 
 fn bare(told: &Told<'_>, place: &Place) -> SpanRecord {
     let start = told.start_ns.unwrap_or(told.end_ns);
-    let mut record = SpanRecord::new(place.context.trace_id(), place.context.span_id(), "", start, told.end_ns);
+    let mut record = SpanRecord::new(
+        place.context.trace_id(),
+        place.context.span_id(),
+        "",
+        start,
+        told.end_ns,
+    );
     record.sampled = Some(place.context.is_sampled());
     record
 }
@@ -284,7 +294,13 @@ pub fn shown(redactor: &Redactor, name: &str, value: Value<'_>) -> opentelemetry
 }
 
 /// What the event `exception` and the status say.
-const TOLD_ELSEWHERE: [&str; 5] = ["exception", "exception_object", "exception_class", "error_class", "backtrace"];
+const TOLD_ELSEWHERE: [&str; 5] = [
+    "exception",
+    "exception_object",
+    "exception_class",
+    "error_class",
+    "backtrace",
+];
 
 /// Few different ones: what is one of many stands in the attributes.
 fn name(told: &Told<'_>) -> Cow<'static, str> {

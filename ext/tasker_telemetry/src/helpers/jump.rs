@@ -112,12 +112,7 @@ pub fn call_with<const N: usize>(method: &CStr, objects: [VALUE; N]) -> Result<V
     // SAFETY: the GVL is held; what raises is caught.
     protect(|| unsafe {
         let module = rb_sys::rb_const_get(rb_sys::rb_cObject, rb_sys::rb_intern(c"TaskerTelemetry".as_ptr()));
-        rb_sys::rb_funcallv(
-            module,
-            rb_sys::rb_intern(method.as_ptr()),
-            N as c_int,
-            objects.as_ptr(),
-        )
+        rb_sys::rb_funcallv(module, rb_sys::rb_intern(method.as_ptr()), N as c_int, objects.as_ptr())
     })
 }
 

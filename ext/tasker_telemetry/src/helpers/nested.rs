@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use super::jump::Jump;
 use super::field::{described, scalar, time};
+use super::jump::Jump;
 use super::text::lossy;
 use magnus::Ruby;
 use rb_sys::macros::{RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};

@@ -224,4 +224,3 @@ unsafe extern "C" fn each(key: VALUE, value: VALUE, visit: VALUE) -> c_int {
         st_retval::ST_STOP as c_int
     }
 }
-

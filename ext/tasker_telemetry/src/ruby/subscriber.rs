@@ -48,14 +48,20 @@ pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Err
 /// The event's name, its id, which is not needed, and its payload.
 fn event<'a>(ruby: &Ruby, arguments: &'a Arguments<'_>) -> Option<(RString, RHash, usize)> {
     let name = RString::from_value(*arguments.positional.first()?)?;
-    let payload = arguments.positional.get(2).copied().or(arguments.keywords.map(|hash| hash.as_value()))?;
+    let payload = arguments
+        .positional
+        .get(2)
+        .copied()
+        .or(arguments.keywords.map(|hash| hash.as_value()))?;
     // Whoever publishes may hand over anything; what is no Hash has nothing to tell.
     let hash = RHash::from_value(payload).unwrap_or_else(|| ruby.hash_new());
     Some((name, hash, payload.as_raw() as usize))
 }
 
 fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let Some((name, hash, payload)) = event(ruby, arguments) else { return Ok(()) };
+    let Some((name, hash, payload)) = event(ruby, arguments) else {
+        return Ok(());
+    };
     let own_block = PUBLISHING.with_borrow(|(published, block)| (*published == payload).then_some(*block));
     let telemetry = telemetry();
     let tracing = telemetry.tracing();
@@ -74,7 +80,9 @@ fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result:
 }
 
 fn finish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let Some((name, hash, payload)) = event(ruby, arguments) else { return Ok(()) };
+    let Some((name, hash, payload)) = event(ruby, arguments) else {
+        return Ok(());
+    };
     let Some(frame) = taken(payload) else { return Ok(()) };
     let telemetry = telemetry();
     let tracing = telemetry.tracing();
@@ -106,7 +114,9 @@ fn take(ruby: &Ruby, name: RString, payload: Value) -> Result<bool> {
         let tracing = telemetry.tracing();
         let reading = HashPayload::new(ruby, hash, tracing.redactor());
         let fiber = fiber::number();
-        let Some(done) = with_name(name, |name| telemetry.take(name, &reading, fiber)) else { return Ok(false) };
+        let Some(done) = with_name(name, |name| telemetry.take(name, &reading, fiber)) else {
+            return Ok(false);
+        };
         reading.finish()?;
         let taken = done.taken;
         write(ruby, name, hash, done)?;
