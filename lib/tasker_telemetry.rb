@@ -165,6 +165,8 @@ module TaskerTelemetry
     # @raise whatever the block raises
     # @return [Object] what the block returns
     def instrument(name, payload = {}, &)
+      # Without a configure block the defaults apply, and nobody listens before them.
+      configure unless configured?
       Notifications.instrument(name, payload, &)
     end
 
