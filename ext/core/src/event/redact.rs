@@ -6,7 +6,7 @@
 //! text is expensive.
 
 use parking_lot::RwLock;
-use regex::RegexSet;
+use regex_lite::Regex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -69,7 +69,7 @@ const NO_CREDENTIALS: [&str; 16] = [
 #[derive(Debug)]
 pub struct Redactor {
     filters: Vec<String>,
-    patterns: RegexSet,
+    patterns: Vec<Regex>,
     mask: String,
     known: RwLock<HashMap<Box<str>, bool>>,
 }
@@ -87,7 +87,7 @@ impl Redactor {
         let filters = filters.into_iter().map(|filter| filter.as_ref().to_lowercase());
         Self {
             filters: filters.filter(|filter| !filter.is_empty()).collect(),
-            patterns: RegexSet::empty(),
+            patterns: Vec::new(),
             mask: mask.to_owned(),
             known: RwLock::default(),
         }
@@ -96,9 +96,10 @@ impl Redactor {
     /// Filters every key that matches one of `patterns` as well.
     ///
     /// # Errors
-    /// When one of them is no regular expression of Rust's crate `regex`.
-    pub fn matching<S: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = S>) -> Result<Self, regex::Error> {
-        self.patterns = RegexSet::new(patterns)?;
+    /// When one of them is no regular expression of Rust's crate `regex-lite`.
+    pub fn matching<S: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = S>) -> Result<Self, regex_lite::Error> {
+        let patterns = patterns.into_iter().map(|pattern| Regex::new(pattern.as_ref()));
+        self.patterns = patterns.collect::<Result<_, _>>()?;
         Ok(self)
     }
 
@@ -131,7 +132,8 @@ impl Redactor {
 
     fn is_filtered(&self, key: &str) -> bool {
         let lower = key.to_lowercase();
-        self.filters.iter().any(|filter| lower.contains(&**filter)) || self.patterns.is_match(key)
+        self.filters.iter().any(|filter| lower.contains(&**filter))
+            || self.patterns.iter().any(|pattern| pattern.is_match(key))
     }
 
     /// The value of `key`, without secrets.

@@ -8,7 +8,7 @@ use super::derive::{self, Derived};
 use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
 use super::{ids, Tracer};
-use crate::arena::Notes;
+use crate::arena::Registry;
 use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::KeyValue;
@@ -76,8 +76,8 @@ pub struct Story<'a> {
     pub tracer: &'a Tracer,
     /// What must not be shown.
     pub redactor: &'a Redactor,
-    /// What all processes have seen.
-    pub notes: &'a Notes,
+    /// Where all processes note what they have seen.
+    pub registry: &'a Registry,
 }
 
 impl Story<'_> {
@@ -203,7 +203,7 @@ impl Story<'_> {
                 .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
         let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
         let seconds = (told.end_ns / 1_000_000_000) as u32;
-        if !again && self.notes.first(key, seconds) {
+        if !again && self.registry.notes().first(key, seconds) {
             return;
         }
         let end = told.end_ns.to_string();
