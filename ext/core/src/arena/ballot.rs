@@ -1,10 +1,8 @@
 //! The words in an arena by which its processes elect one of them, and what the arena knows of who may stand.
 
-use super::expiry::Expiry;
 use super::layout::Header;
 use super::process;
 use super::registry::Registry;
-use super::scrape::Scrape;
 use super::shared::Arena;
 use super::step::step;
 use super::sys;
@@ -15,7 +13,6 @@ use std::time::Duration;
 /// The two words of one office. Reading and writing them takes no lock, so that a thread may do it while others fork.
 pub(crate) struct Ballot {
     arena: Arc<Arena>,
-    expiry: Expiry,
     office: usize,
 }
 
@@ -26,22 +23,7 @@ impl Registry {
             let _slow = self.slow();
             self.here()?
         };
-        Some(self.ballot_in(arena, office))
-    }
-
-    /// The words of an office in the arena that this process counts into now, wherever its file is; `None` where there is
-    /// no arena yet.
-    pub(crate) fn ballot_as_is(&self, office: usize) -> Option<Ballot> {
-        let arena = self.current()?;
-        Some(self.ballot_in(arena, office))
-    }
-
-    fn ballot_in(&self, arena: Arc<Arena>, office: usize) -> Ballot {
-        Ballot {
-            arena,
-            expiry: Expiry::new(self.settings().idle_expiry),
-            office,
-        }
+        Some(Ballot { arena, office })
     }
 }
 
@@ -79,11 +61,6 @@ impl Ballot {
         if let Some(word) = self.word(1) {
             word.store(at, Ordering::SeqCst);
         }
-    }
-
-    /// A scrape that wants no quiet: of the arena as it is, with what was folded into it so far.
-    pub fn scrape(&self) -> Option<Scrape> {
-        Some(Scrape::of(self.arena.pin()?, self.expiry))
     }
 
     /// This process's slot and incarnation, unless it is a child that has not joined the arena, or the arena's file has

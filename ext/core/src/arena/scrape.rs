@@ -67,13 +67,6 @@ impl Registry {
 }
 
 impl Scrape {
-    pub(super) fn of(pin: Pin, expiry: Expiry) -> Self {
-        Self {
-            expiry,
-            pin: Some(Arc::new(pin)),
-        }
-    }
-
     /// The picture. Removes series that have been idle too long on the way.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

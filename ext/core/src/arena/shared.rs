@@ -204,13 +204,11 @@ impl Arena {
                 pins + 1
             })
         });
-        let pin = Pin {
+        Some(Pin {
             arena: Arc::clone(self),
             member,
             generation: fork::generation(),
-        };
-        // Another thread may have left just before the pin was there to be seen.
-        (self.attached.load(Ordering::SeqCst) == fork::generation()).then_some(pin)
+        })
     }
 
     /// Says that this process holds nothing that was removed up to `removals`, as far as no pin stands against it.

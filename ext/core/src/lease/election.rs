@@ -1,4 +1,4 @@
-use crate::arena::{ballot, Registry, Scrape};
+use crate::arena::{ballot, Registry};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +76,6 @@ pub(super) trait Ballot: Send + Sync {
     fn number(&self) -> u64;
     /// Whether the process lives that had `slot` when `number` was given.
     fn is_alive(&self, slot: u32, number: u64) -> bool;
-    /// What the holder may show.
-    fn scrape(&self) -> Option<Scrape>;
 }
 
 impl Ballot for ballot::Ballot {
@@ -108,11 +106,6 @@ impl Ballot for ballot::Ballot {
     fn is_alive(&self, slot: u32, number: u64) -> bool {
         self.is_alive(slot, number)
     }
-
-    fn scrape(&self) -> Option<Scrape> {
-        self.candidate()?;
-        self.scrape()
-    }
 }
 
 /// A process's part in the election to one office of one arena.
@@ -138,21 +131,6 @@ impl Election {
     #[must_use]
     pub fn new(registry: &Registry, office: Office) -> Option<Self> {
         Some(Self::of(Arc::new(registry.ballot(office as usize)?)))
-    }
-
-    /// The same for a thread that cannot promise quiet, such as one in the background: in the arena that this process
-    /// counts into now. Where that was replaced the election [is over](Self::is_over) until the process has followed,
-    /// at its next registration, reading or scrape.
-    #[must_use]
-    pub fn in_background(registry: &Registry, office: Office) -> Option<Self> {
-        Some(Self::of(Arc::new(registry.ballot_as_is(office as usize)?)))
-    }
-
-    /// A scrape of the arena by a thread that cannot promise quiet. It follows nothing, folds nothing in and lets nothing
-    /// go, but shows what others have; `None` where this process [cannot win](Self::is_over).
-    #[must_use]
-    pub fn scrape(&self) -> Option<Scrape> {
-        self.ballot.scrape()
     }
 
     pub(super) fn of(ballot: Arc<dyn Ballot>) -> Self {

@@ -2,7 +2,6 @@
 
 use super::election::{Ballot, Election, Term};
 use crate::arena::interleavings::{explore, step, World};
-use crate::arena::Scrape;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -67,10 +66,6 @@ impl Ballot for Process {
         step();
         let incarnation = self.machine.slots[slot as usize].load(Ordering::SeqCst);
         incarnation != 0 && incarnation < number
-    }
-
-    fn scrape(&self) -> Option<Scrape> {
-        None
     }
 }
 

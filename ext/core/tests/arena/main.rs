@@ -1,7 +1,6 @@
 //! The arena as one process uses it: through a registry, its metrics and their series.
 
 mod common;
-mod election;
 mod exemplars;
 mod names;
 mod recording;
