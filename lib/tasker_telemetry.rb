@@ -10,6 +10,7 @@ require "tasker_telemetry/configuration"
 require "tasker_telemetry/filters"
 require "tasker_telemetry/log"
 require "tasker_telemetry/instruments"
+require "tasker_telemetry/span"
 require "tasker_telemetry/metrics_backend"
 require "tasker_telemetry/event_router"
 require "tasker_telemetry/telemetry_subscriber"
@@ -17,6 +18,7 @@ require "tasker_telemetry/tracing"
 require "tasker_telemetry/base_subscriber"
 require "tasker_telemetry/correlation"
 require "tasker_telemetry/logs"
+require "tasker_telemetry/metric_push"
 require "tasker_telemetry/fork_hook"
 require "tasker_telemetry/endpoint"
 require "tasker_telemetry/instrumentation"
@@ -49,6 +51,7 @@ module TaskerTelemetry
         TelemetrySubscriber.attach
         Native.join_foreign if Tracing.foreign?
         Tracing.carry(:net_http) if draft.traces.net_http
+        MetricPush.start
       end
       Log.notices
       config
@@ -112,7 +115,7 @@ module TaskerTelemetry
       MetricsBackend.instance.collect(&)
     end
 
-    # @param format [Symbol, String] :prometheus, :openmetrics, :json, :csv or :otlp
+    # @param format [Symbol, String] :prometheus, :openmetrics, :json, :csv or :otlp (binary)
     # @param scope [Symbol] :machine, all processes of the application on this machine
     # @raise [ArgumentError] for another format or scope
     # @return [String]
@@ -136,7 +139,8 @@ module TaskerTelemetry
       { version: VERSION, service_name: current.service_name, environment: current.environment,
         strict: current.strict, metrics: metrics,
         endpoint: { path: current.endpoint.path, protected_by: current.endpoint.protections },
-        traces: { enabled: Native.traces?, **Native.trace_stats } }
+        traces: { enabled: Native.traces?, **Native.trace_stats },
+        export: { otlp: Native.push_stats } }
     ensure
       Log.notices
     end
@@ -163,6 +167,8 @@ module TaskerTelemetry
     # @raise whatever the block raises
     # @return [Object] what the block returns
     def instrument(name, payload = {}, &)
+      # Without a configure block the defaults apply, and nobody listens before them.
+      configure unless configured?
       Notifications.instrument(name, payload, &)
     end
 
@@ -245,6 +251,13 @@ module TaskerTelemetry
     # @return [Logger] where the gem's own words go
     def logger
       Log.logger
+    end
+
+    # Called by the native side with a value of a payload, where only Ruby can say what of it may be shown.
+    #
+    # @api private
+    def filter_value(name, value)
+      filters.call(name, value)
     end
 
     # Called by the native side with an event that is for the log.

@@ -9,16 +9,10 @@ module TaskerTelemetry
   #
   # @api private
   class Filters
-    # Where there is no Rails to say.
-    DEFAULT = %w[passw secret token _key crypt salt certificate otp ssn].freeze
-    # What Ruby's Regexps have and linear ones do not: looking around, back references, atomic groups, recursion.
-    RUBY_ONLY = /\(\?[=!>~<](?![a-z])|\(\?\(|\\[1-9kgGKRXhH]|[*+?}]\+/
-    private_constant :DEFAULT, :RUBY_ONLY
-
     # @param config [Configuration]
     # @return [Filters]
     def self.of(config)
-      new((rails || DEFAULT) + config.filter_parameters, config.filter_mask)
+      new((rails || Native.default_filters) + config.filter_parameters, config.filter_mask)
     end
 
     def self.rails
@@ -32,7 +26,9 @@ module TaskerTelemetry
     # @param mask [String]
     def initialize(filters, mask)
       @names, others = filters.partition { |filter| filter.is_a?(String) || filter.is_a?(Symbol) }
-      @patterns, @asked = others.partition { |filter| filter.is_a?(Regexp) && !filter.source.match?(RUBY_ONLY) }
+      regexps, @asked = others.partition { |filter| filter.is_a?(Regexp) }
+      @patterns, backtracking = regexps.partition { |regexp| Native.linear?(linear(regexp)) }
+      @asked += backtracking
       @mask = mask
     end
 

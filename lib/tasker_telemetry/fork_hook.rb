@@ -18,8 +18,9 @@ module TaskerTelemetry
       ForkHook.prepare
       super
     ensure
-      # The parent has ended; where daemon raised, nothing has become of it.
+      # What goes on here is a child of the one that called; where daemon raised, it is still that one.
       ForkHook.parent
+      ForkHook.child
     end
 
     class << self
@@ -32,7 +33,10 @@ module TaskerTelemetry
       end
 
       def child
-        tell { Native.after_fork_child }
+        tell do
+          Native.after_fork_child
+          MetricPush.restart
+        end
       end
 
       private

@@ -9,10 +9,12 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arena;
+mod clock;
 pub mod event;
 pub mod export;
 pub mod lease;
 pub mod metric;
+pub mod pusher;
 pub mod runtime;
 pub mod snapshot;
 pub mod telemetry;

@@ -1,18 +1,24 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
-use crate::arena::{Notes, Registry};
-use crate::event::{Begun, Events, Payload, Redactor, Route, Times};
+use crate::arena::exemplar::{self, TraceRef};
+use crate::arena::Registry;
+use crate::clock::Moment;
+use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
+use crate::export::formats::{self, Format, Otlp, Renderer};
+use crate::export::push::{self, Push};
 use crate::export::transports::otlp;
+use crate::pusher::Pusher;
 use crate::runtime::Runtime;
+use crate::snapshot::Snapshot;
 use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What must not be shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// Names, or parts of names, of keys.
     pub names: Vec<String>,
@@ -22,11 +28,40 @@ pub struct Filter {
     pub mask: String,
 }
 
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            names: DEFAULT_FILTERS.map(str::to_owned).to_vec(),
+            patterns: Vec::new(),
+            mask: DEFAULT_MASK.to_owned(),
+        }
+    }
+}
+
+impl Filter {
+    /// Whether a pattern can be one of those.
+    #[must_use]
+    pub fn takes(pattern: &str) -> bool {
+        Redactor::default().matching([pattern]).is_ok()
+    }
+
+    fn redactor(&self) -> otlp::Result<Redactor> {
+        let named = Redactor::new(&self.names, &self.mask);
+        named.matching(&self.patterns).map_err(|error| otlp::Error::Setting {
+            option: "config.filter_parameters".to_owned(),
+            value: error.to_string(),
+            accepted: "names, and patterns without look-around and back references",
+        })
+    }
+}
+
 /// What the application decided about spans, and about what must not be shown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     /// About spans.
     pub traces: trace::Options,
+    /// About the push of metrics.
+    pub push: push::Options,
     /// Names and patterns of what must not be shown, and what stands in its place.
     pub filter: Filter,
 }
@@ -46,6 +81,8 @@ pub struct Telemetry {
     events: Events,
     runtime: Arc<Runtime>,
     tracing: ArcSwap<Tracing>,
+    pusher: Arc<Pusher>,
+    push: ArcSwapOption<Push>,
     configuring: Mutex<()>,
 }
 
@@ -54,8 +91,7 @@ pub struct Telemetry {
 pub struct Open {
     route: Arc<Route>,
     begun: Begun,
-    at: i64,
-    since: Instant,
+    since: Moment,
     fiber: u64,
     own_block: Option<bool>,
     /// Where its span stands, if it becomes one.
@@ -95,6 +131,8 @@ impl Telemetry {
         Self {
             events: Events::new(Arc::clone(&registry)),
             tracing: ArcSwap::from_pointee(tracing),
+            pusher: Arc::new(Pusher::default()),
+            push: ArcSwapOption::empty(),
             runtime,
             registry,
             configuring: Mutex::new(()),
@@ -106,6 +144,8 @@ impl Telemetry {
     /// # Errors
     /// Which option or variable is wrong, its value and what is accepted.
     pub fn check(&self, settings: &Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
+        push::Settings::resolve(&settings.push, env)?;
+        settings.filter.redactor()?;
         trace::Settings::resolve(&settings.traces, env).map(drop)
     }
 
@@ -115,12 +155,49 @@ impl Telemetry {
     /// Which option or variable is wrong, its value and what is accepted; then everything stays as it was.
     pub fn configure(&self, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
         let _configuring = self.configuring.lock();
-        if self.tracing.load().settings == settings {
+        let before = self.tracing.load_full();
+        if before.settings == settings {
             return Ok(());
         }
+        if before.settings.push != settings.push {
+            let pushing = push::Settings::resolve(&settings.push, env)?;
+            self.pusher.every(pushing.interval);
+            let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
+            self.push.store(Some(Arc::new(push)));
+        }
         let fresh = Tracing::new(settings, &self.runtime, &self.registry, env)?;
-        self.tracing.swap(Arc::new(fresh));
+        self.tracing.store(Arc::new(fresh));
         Ok(())
+    }
+
+    /// Who pushes the machine's metrics, if they are to be pushed.
+    #[must_use]
+    pub fn push(&self) -> Option<Arc<Push>> {
+        self.push.load_full()
+    }
+
+    /// What makes the pages that are pushed.
+    #[must_use]
+    pub fn pusher(&self) -> &Pusher {
+        &self.pusher
+    }
+
+    /// Renders a picture; one for OTLP says whose it is.
+    #[must_use]
+    pub fn renderer(&self, kind: formats::Kind, picture: Snapshot) -> Renderer {
+        if kind != formats::Kind::Otlp {
+            return Renderer::new(kind, picture);
+        }
+        let settings = self.tracing.load();
+        let settings = settings.tracer.settings();
+        let mut resource = trace::shared_resource(&settings.identity, &settings.resource_attributes);
+        resource.extend(
+            self.registry
+                .arena_id()
+                .map(|id| ("service.instance.id".to_owned(), id)),
+        );
+        let format: Box<dyn Format> = Box::new(Otlp::new(&resource));
+        Renderer::with(format, picture)
     }
 
     /// What is routed where.
@@ -145,23 +222,22 @@ impl Telemetry {
     /// one of its fiber. `None` for one that nobody takes.
     pub fn begin(&self, name: &str, payload: &dyn Payload, fiber: u64, own_block: Option<bool>) -> Option<Open> {
         let route = self.events.route(name);
-        if !route.backends().any() {
+        if route.is_silent() {
             return None;
         }
-        // Both clocks at once: what goes on until the block runs belongs to the event.
-        let (at, since) = (now(), Instant::now());
+        let since = Moment::now();
         let tracing = self.tracing.load();
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
-            let notes = self.registry.notes();
-            let place = tracing.story(&notes).place(&About::read(&route, payload), around.as_ref());
-            tracing.tracer.contexts().push(fiber, place.context().clone());
+            let place = tracing
+                .story(&self.registry)
+                .place(&About::read(&route, payload), around.as_ref());
+            tracing.enter(fiber, place.context().clone());
             place
         });
         Some(Open {
-            begun: self.events.start(&route, payload, at),
+            begun: self.events.start(&route, payload, since.wall()),
             route,
-            at,
             since,
             fiber,
             own_block,
@@ -173,13 +249,13 @@ impl Telemetry {
     /// Ends an event.
     pub fn finish(&self, open: Open, payload: &dyn Payload) -> Done {
         let times = Times {
-            start_ns: open.at,
-            end_ns: open.at.saturating_add(open.since.elapsed().as_nanos() as i64),
+            start_ns: open.since.wall(),
+            end_ns: open.since.wall().saturating_add(open.since.elapsed()),
             own_block: open.own_block,
             begun: open.begun,
         };
         if let Some(place) = &open.place {
-            self.tracing.load().tracer.contexts().pop(open.fiber, place.context().span_id());
+            self.tracing.load().leave(open.fiber, place.context());
         }
         self.settle(&open.route, payload, times, open.place, open.around)
     }
@@ -187,11 +263,11 @@ impl Telemetry {
     /// Takes an event that happens now.
     pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
         let route = self.events.route(name);
-        if !route.backends().any() {
+        if route.is_silent() {
             return Done::default();
         }
         let around = self.tracing.load().current(fiber);
-        self.settle(&route, payload, Times::at(now()), None, around)
+        self.settle(&route, payload, Times::at(Moment::now().wall()), None, around)
     }
 
     fn settle(
@@ -202,16 +278,32 @@ impl Telemetry {
         place: Option<Place>,
         around: Option<SpanContext>,
     ) -> Done {
-        let told = self.events.finish(route, payload, times);
         let tracing = self.tracing.load();
+        let story = tracing.tracer.is_enabled().then(|| tracing.story(&self.registry));
+        // Where the span stands is known before it is told, so that what the event counts can refer to it.
+        let place = place.or_else(|| {
+            let story = story.as_ref().filter(|_| route.backends().traces)?;
+            Some(story.place(&About::read(route, payload), around.as_ref()))
+        });
+        let outside = exemplar::set_current(
+            place
+                .as_ref()
+                .map(Place::context)
+                .or(around.as_ref())
+                .and_then(reference),
+        );
+        let told = self.events.finish(route, payload, times);
+        exemplar::set_current(outside);
         let line = told.decision.logs.then(|| Line {
-            context: place.as_ref().map(|place| place.context().clone()).or_else(|| around.clone()),
+            context: place
+                .as_ref()
+                .map(|place| place.context().clone())
+                .or_else(|| around.clone()),
             end_ns: told.end_ns,
             duration: told.duration(),
         });
-        if tracing.tracer.is_enabled() {
-            let notes = self.registry.notes();
-            tracing.story(&notes).tell(&told, payload, place, around.as_ref());
+        if let Some(story) = story {
+            story.tell(&told, payload, place, around.as_ref());
         }
         Done {
             taken: told.decision.any(),
@@ -221,16 +313,24 @@ impl Telemetry {
 
     /// Sends what was recorded until now. Whether all of it was taken in time.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
         let tracing = self.tracing.load_full();
-        tracing.tracer.flush(timeout, cancelled)
+        let spans = tracing.tracer.flush(timeout, cancelled);
+        let rest = deadline.saturating_duration_since(Instant::now());
+        self.push().is_none_or(|push| push.flush(rest, cancelled)) && spans
     }
 
     /// As [`Self::flush`]; then nothing is sent any more, and the background ends.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let tracing = self.tracing.load_full();
-        let delivered = tracing.tracer.shutdown(timeout, cancelled);
-        self.runtime.shutdown(deadline.saturating_duration_since(Instant::now())) && delivered
+        let rest = || deadline.saturating_duration_since(Instant::now());
+        let mut delivered = tracing.tracer.shutdown(timeout, cancelled);
+        if let Some(push) = self.push() {
+            delivered &= push.shutdown(rest(), cancelled);
+            self.pusher.resign();
+        }
+        self.runtime.shutdown(rest()) && delivered
     }
 
     /// To be called before a fork: nothing may run in the background then.
@@ -258,17 +358,17 @@ impl Tracing {
     ) -> otlp::Result<Self> {
         let resolved = trace::Settings::resolve(&settings.traces, env)?;
         Ok(Self {
-            redactor: Redactor::new(&settings.filter.names, &settings.filter.mask),
+            redactor: settings.filter.redactor()?,
             tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
             settings,
         })
     }
 
-    fn story<'a>(&'a self, notes: &'a Notes) -> Story<'a> {
+    fn story<'a>(&'a self, registry: &'a Registry) -> Story<'a> {
         Story {
             tracer: &self.tracer,
             redactor: &self.redactor,
-            notes,
+            registry,
         }
     }
 
@@ -312,21 +412,36 @@ impl Tracing {
         };
         let span = self.tracer.start_with(name, kind, around.as_ref(), beginning);
         if span.context().is_valid() {
-            self.tracer.contexts().push(fiber, span.context().clone());
+            self.enter(fiber, span.context().clone());
         }
         span
     }
 
     /// Ends a span.
     pub fn end(&self, span: &mut Span, fiber: u64) {
-        self.tracer.contexts().pop(fiber, span.context().span_id());
+        self.leave(fiber, span.context());
         span.end(None);
+    }
+
+    /// Makes a span the current one of the fiber that runs.
+    fn enter(&self, fiber: u64, context: SpanContext) {
+        exemplar::set_current(reference(&context));
+        self.tracer.contexts().push(fiber, context);
+    }
+
+    /// The opposite of [`Self::enter`]. Another fiber than the one that runs may end a span of its own; what is current
+    /// here stays.
+    fn leave(&self, fiber: u64, context: &SpanContext) {
+        if let Some(current) = self.tracer.contexts().pop(fiber, context.span_id()) {
+            exemplar::set_current(current.as_ref().and_then(reference));
+        }
     }
 }
 
-/// Nanoseconds since the epoch.
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+/// What an exemplar says of a span; one that is not sent has none.
+fn reference(context: &SpanContext) -> Option<TraceRef> {
+    (context.is_valid() && context.is_sampled()).then(|| TraceRef {
+        trace_id: context.trace_id().to_bytes(),
+        span_id: context.span_id().to_bytes(),
+    })
 }

@@ -314,6 +314,11 @@ impl<'a> Bucket<'a> {
         })
     }
 
+    /// The value beside a note, where there are values.
+    fn value(self, way: usize) -> Option<&'a AtomicU64> {
+        (self.stride == 2).then(|| self.words.get(2 * way + 1)).flatten()
+    }
+
     /// Whether a note can be made without forgetting another.
     fn has_room(self) -> bool {
         self.notes().any(|(_, note)| note.0 == 0)
@@ -336,7 +341,15 @@ impl<'a> Bucket<'a> {
                 return Some((way, false));
             }
             let way = Self::victim(&found, now);
+            let value = self.value(way);
+            let stale = value.map(|value| value.load(Ordering::SeqCst));
             if self.replace(way, found[way], found[way].replaced_by(tag, now)) {
+                // The check alone would let one stale value in 8192 pass for the new key's. Whoever has changed it
+                // meanwhile has noted the new key's, or else the check has to tell.
+                if let (Some(value), Some(stale)) = (value, stale) {
+                    step();
+                    let _ = value.compare_exchange(stale, 0, Ordering::SeqCst, Ordering::SeqCst);
+                }
                 return Some((way, true));
             }
         }
@@ -497,6 +510,15 @@ mod tests {
             place: super::super::Place::Memory,
             ..Settings::default()
         })
+    }
+
+    #[test]
+    fn a_new_key_never_has_the_value_of_one_that_it_replaces() {
+        let notes = Notes::private();
+        for key in 0..400_000 {
+            let before = notes.update(key, key as u32 / 100, |_| Some(key));
+            assert_eq!(before, None, "{key}");
+        }
     }
 
     #[test]

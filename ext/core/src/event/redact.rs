@@ -6,6 +6,7 @@
 //! text is expensive.
 
 use parking_lot::RwLock;
+use regex_lite::Regex;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -68,6 +69,7 @@ const NO_CREDENTIALS: [&str; 16] = [
 #[derive(Debug)]
 pub struct Redactor {
     filters: Vec<String>,
+    patterns: Vec<Regex>,
     mask: String,
     known: RwLock<HashMap<Box<str>, bool>>,
 }
@@ -85,9 +87,20 @@ impl Redactor {
         let filters = filters.into_iter().map(|filter| filter.as_ref().to_lowercase());
         Self {
             filters: filters.filter(|filter| !filter.is_empty()).collect(),
+            patterns: Vec::new(),
             mask: mask.to_owned(),
             known: RwLock::default(),
         }
+    }
+
+    /// Filters every key that matches one of `patterns` as well.
+    ///
+    /// # Errors
+    /// When one of them is no regular expression of Rust's crate `regex-lite`.
+    pub fn matching<S: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = S>) -> Result<Self, regex_lite::Error> {
+        let patterns = patterns.into_iter().map(|pattern| Regex::new(pattern.as_ref()));
+        self.patterns = patterns.collect::<Result<_, _>>()?;
+        Ok(self)
     }
 
     /// What stands for a secret.
@@ -102,21 +115,25 @@ impl Redactor {
         if key.len() > LONGEST_CACHED {
             return self.is_filtered(key);
         }
-        if let Some(known) = self.known.read().get(key) {
-            return *known;
+        // It may be asked on any thread, so a fork may have left the lock held for good: it is never waited for.
+        let known = self.known.try_read().and_then(|known| known.get(key).copied());
+        if let Some(hidden) = known {
+            return hidden;
         }
         let hidden = self.is_filtered(key);
-        let mut known = self.known.write();
-        if known.len() >= CACHED {
-            known.clear();
+        if let Some(mut known) = self.known.try_write() {
+            if known.len() >= CACHED {
+                known.clear();
+            }
+            known.insert(key.into(), hidden);
         }
-        known.insert(key.into(), hidden);
         hidden
     }
 
     fn is_filtered(&self, key: &str) -> bool {
-        let key = key.to_lowercase();
-        self.filters.iter().any(|filter| key.contains(&**filter))
+        let lower = key.to_lowercase();
+        self.filters.iter().any(|filter| lower.contains(&**filter))
+            || self.patterns.iter().any(|pattern| pattern.is_match(key))
     }
 
     /// The value of `key`, without secrets.

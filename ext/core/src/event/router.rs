@@ -1,8 +1,9 @@
 //! From names to routes.
 
-use super::catalogue::{self, Entry, Registered};
+use super::catalogue::{self, Entry};
 use super::mapping::Mapping;
 use super::pattern;
+use super::registered::Registered;
 use super::route::Route;
 use hashbrown::HashTable;
 use parking_lot::RwLock;

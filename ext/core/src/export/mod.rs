@@ -2,5 +2,6 @@
 //! interval.
 
 pub mod formats;
+pub mod handover;
 pub mod push;
 pub mod transports;

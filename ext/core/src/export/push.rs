@@ -5,6 +5,8 @@ use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, E
 use crate::runtime::{PerProcess, Runtime, Work, Worker};
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -13,12 +15,24 @@ use tokio::time::timeout;
 /// How often a wait looks whether it is to be given up.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Makes an encoded `ExportMetricsServiceRequest`; `None` where another process is the one to push. It is called in the
-/// runtime's thread, which a fork waits for: it should not take long.
-pub type Collect = Box<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
+/// Makes what is pushed.
+pub trait Source: Send + Sync {
+    /// Whether this process is the one to push. Asked a few times in each interval, in the runtime's thread, so it must
+    /// not take long.
+    fn is_elected(&self) -> bool;
+
+    /// An encoded `ExportMetricsServiceRequest`; `None` where there is nothing to push.
+    fn page(&self) -> Page;
+}
+
+/// A page in the making.
+pub type Page = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
+
+/// How often in an interval it is looked who is to push: whoever stopped is replaced before two intervals are over.
+const LOOKS: u32 = 4;
 
 /// What the application has set; the rest is the environment's or the default.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// Whether metrics are pushed at all.
     pub enabled: Option<bool>,
@@ -113,6 +127,8 @@ struct Shared {
     done: u64,
     /// Whether what was asked for last was taken.
     taken: bool,
+    /// Whether this process was the one to push when it last looked.
+    elected: bool,
     backoff: Backoff,
     pushed: u64,
     failed: u64,
@@ -123,7 +139,7 @@ struct Shared {
 struct Inner {
     settings: Settings,
     client: Arc<Client>,
-    collect: Collect,
+    source: Box<dyn Source>,
     state: PerProcess<State>,
 }
 
@@ -145,17 +161,17 @@ impl std::fmt::Debug for Push {
 struct Pusher(Weak<Inner>);
 
 impl Push {
-    /// Pushes through `runtime` what `collect` makes, from [`Self::start`] on.
+    /// Pushes through `runtime` what `source` makes, from [`Self::start`] on.
     ///
     /// # Errors
     /// When the certificates that the settings name cannot be used.
-    pub fn new(settings: Settings, runtime: &Arc<Runtime>, collect: Collect) -> otlp::Result<Self> {
+    pub fn new(settings: Settings, runtime: &Arc<Runtime>, source: Box<dyn Source>) -> otlp::Result<Self> {
         let client = Arc::new(Client::new(settings.destination.clone())?);
         let inner = Arc::new(Inner {
             state: PerProcess::new(State::new(settings.interval)),
             settings,
             client,
-            collect,
+            source,
         });
         let worker: Arc<dyn Worker> = Arc::new(Pusher(Arc::downgrade(&inner)));
         if inner.settings.enabled {
@@ -237,6 +253,7 @@ impl State {
                 asked: 0,
                 done: 0,
                 taken: true,
+                elected: false,
                 backoff: Backoff::default(),
                 pushed: 0,
                 failed: 0,
@@ -254,19 +271,23 @@ impl Inner {
         self.state.get(|| State::new(self.settings.interval))
     }
 
-    /// Waits until a push is due, or asked for; up to which number it was asked for.
+    /// Waits until a push is due, or asked for, or this process has become the one to push; up to which number it was
+    /// asked for.
     async fn due(&self, state: &State, tried: u64) -> u64 {
         loop {
+            let elected = self.source.is_elected();
             let rest = {
-                let shared = state.shared.lock();
+                let mut shared = state.shared.lock();
                 let rest = shared.next.saturating_duration_since(Instant::now());
+                let newly = elected && !std::mem::replace(&mut shared.elected, elected);
                 // What was asked for and failed waits for its time as all do.
-                if rest.is_zero() || shared.asked > tried {
+                if rest.is_zero() || newly || shared.asked > tried {
                     return shared.asked;
                 }
                 rest
             };
-            let _ = timeout(rest, state.wake.notified()).await;
+            let look = self.settings.interval / LOOKS;
+            let _ = timeout(rest.min(look), state.wake.notified()).await;
         }
     }
 
@@ -274,7 +295,12 @@ impl Inner {
         let mut tried = state.shared.lock().done;
         loop {
             tried = self.due(state, tried).await;
-            let Some(body) = (self.collect)() else {
+            let page = match self.source.is_elected() {
+                true => self.source.page().await,
+                false => None,
+            };
+            // Making it may have taken longer than the office is held.
+            let Some(body) = page.filter(|_| self.source.is_elected()) else {
                 self.settle(state, tried, true);
                 continue;
             };

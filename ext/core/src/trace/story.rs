@@ -8,7 +8,7 @@ use super::derive::{self, Derived};
 use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
 use super::{ids, Tracer};
-use crate::arena::Notes;
+use crate::arena::Registry;
 use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::KeyValue;
@@ -76,8 +76,8 @@ pub struct Story<'a> {
     pub tracer: &'a Tracer,
     /// What must not be shown.
     pub redactor: &'a Redactor,
-    /// What all processes have seen.
-    pub notes: &'a Notes,
+    /// Where all processes note what they have seen.
+    pub registry: &'a Registry,
 }
 
 impl Story<'_> {
@@ -196,10 +196,14 @@ impl Story<'_> {
     fn settle(&self, told: &Told<'_>, is: Derived, record: &mut SpanRecord) {
         let task_id = told.task_id.as_deref().unwrap_or_default();
         let root = record.parent_span_id == SpanId::INVALID;
-        let again = root && told.attempt.as_deref().is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
+        let again = root
+            && told
+                .attempt
+                .as_deref()
+                .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
         let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
         let seconds = (told.end_ns / 1_000_000_000) as u32;
-        if !again && self.notes.first(key, seconds) {
+        if !again && self.registry.notes().first(key, seconds) {
             return;
         }
         let end = told.end_ns.to_string();
@@ -246,7 +250,13 @@ fn failure(redactor: &Redactor, error: &ErrorInfo<'_>) -> (String, Vec<KeyValue>
 
 fn bare(told: &Told<'_>, place: &Place) -> SpanRecord {
     let start = told.start_ns.unwrap_or(told.end_ns);
-    let mut record = SpanRecord::new(place.context.trace_id(), place.context.span_id(), "", start, told.end_ns);
+    let mut record = SpanRecord::new(
+        place.context.trace_id(),
+        place.context.span_id(),
+        "",
+        start,
+        told.end_ns,
+    );
     record.sampled = Some(place.context.is_sampled());
     record
 }
@@ -284,7 +294,13 @@ pub fn shown(redactor: &Redactor, name: &str, value: Value<'_>) -> opentelemetry
 }
 
 /// What the event `exception` and the status say.
-const TOLD_ELSEWHERE: [&str; 5] = ["exception", "exception_object", "exception_class", "error_class", "backtrace"];
+const TOLD_ELSEWHERE: [&str; 5] = [
+    "exception",
+    "exception_object",
+    "exception_class",
+    "error_class",
+    "backtrace",
+];
 
 /// Few different ones: what is one of many stands in the attributes.
 fn name(told: &Told<'_>) -> Cow<'static, str> {

@@ -6,7 +6,8 @@ use crate::helpers::telemetry;
 use crate::helpers::text::with_name;
 use crate::helpers::value::serialized;
 use magnus::{function, Object, RModule, RString, Value};
-use tasker_telemetry_core::event::{Label, Mapping};
+use tasker_telemetry_core::event::{Label, Mapping, DEFAULT_FILTERS};
+use tasker_telemetry_core::telemetry::Filter;
 
 pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("map_event", function!(map, 6))?;
@@ -19,6 +20,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("reset_events", function!(reset, 0))?;
     native.define_singleton_method("redact", function!(redact, 1))?;
     native.define_singleton_method("hides?", function!(hides, 1))?;
+    native.define_singleton_method("default_filters", function!(default_filters, 0))?;
+    native.define_singleton_method("linear?", function!(linear, 1))?;
     native.define_singleton_method("forget_events", function!(forget, 0))?;
     Ok(())
 }
@@ -67,7 +70,7 @@ fn catalogue() -> Result<Value> {
 
 /// Asked by the buses, once for each name.
 pub fn routed(name: RString) -> bool {
-    let routed = || with_name(name, |name| telemetry().events().route(name).backends().any());
+    let routed = || with_name(name, |name| !telemetry().events().route(name).is_silent());
     caught(routed).flatten().unwrap_or(false)
 }
 
@@ -94,4 +97,14 @@ fn redact(text: String) -> Result<String> {
 /// Whether what stands under that name must not be shown.
 fn hides(name: String) -> Result<bool> {
     answering(|| Ok(telemetry().tracing().redactor().hides(&name)))
+}
+
+/// Whether a regular expression is one that the native side can follow.
+fn linear(pattern: String) -> Result<bool> {
+    answering(|| Ok(Filter::takes(&pattern)))
+}
+
+/// Names that are filtered where nobody says which.
+fn default_filters() -> Vec<&'static str> {
+    DEFAULT_FILTERS.to_vec()
 }

@@ -15,6 +15,7 @@ mod histogram;
 mod instrument;
 mod native;
 mod page;
+mod push;
 mod refusal;
 mod settings;
 mod snapshot;
@@ -37,5 +38,6 @@ pub fn init(ruby: &Ruby) -> Result<(), Error> {
     subscriber::init(ruby, native)?;
     events::init(native)?;
     background::init(native)?;
+    push::init(native)?;
     native::init(ruby, native)
 }

@@ -4,11 +4,11 @@ use super::counter::Counter;
 use super::gauge::Gauge;
 use super::histogram::Histogram;
 use super::instrument::{Class, Instrument};
-use super::page::{Page, Rendering};
+use super::page::{encoded, Page, Rendering};
 use super::{settings, snapshot};
 use crate::error::{Error, Result};
 use crate::helpers::guard::{answering, caught, take_messages};
-use crate::helpers::{registry, telemetry, value::serialized};
+use crate::helpers::{payload, registry, telemetry, value::serialized};
 use magnus::typed_data::Obj;
 use magnus::value::{Lazy, ReprValue};
 use magnus::{function, IntoValue, Object, RArray, RHash, RModule, RString, Ruby, Value};
@@ -45,6 +45,7 @@ fn configure(ruby: &Ruby, given: RHash) -> Result<()> {
         telemetry().check(&tracing, &env)?;
         registry().configure(metrics)?;
         telemetry().configure(tracing, &env)?;
+        payload::ask(settings::asks(ruby, given)?);
         Ok(())
     })
 }
@@ -152,8 +153,9 @@ fn format(name: &str) -> Result<formats::Kind> {
 
 fn export(ruby: &Ruby, name: String) -> Result<RString> {
     answering(|| {
-        let page = Rendering::begin(format(&name)?).rest()?;
-        Ok(ruby.enc_str_new(page, ruby.utf8_encoding()))
+        let kind = format(&name)?;
+        let page = Rendering::begin(kind).rest()?;
+        Ok(encoded(ruby, kind, &page))
     })
 }
 

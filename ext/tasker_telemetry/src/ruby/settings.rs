@@ -3,6 +3,7 @@ use magnus::{RHash, Ruby, StaticSymbol, TryConvert, Value};
 use std::path::PathBuf;
 use std::time::Duration;
 use tasker_telemetry_core::arena::{Place, Settings};
+use tasker_telemetry_core::export::push;
 use tasker_telemetry_core::export::transports::otlp;
 use tasker_telemetry_core::telemetry::{self, Filter};
 use tasker_telemetry_core::trace;
@@ -26,6 +27,7 @@ pub fn metrics(ruby: &Ruby, given: RHash) -> Result<Settings> {
 /// What is about spans, and about what must not be shown.
 pub fn telemetry(ruby: &Ruby, given: RHash) -> Result<telemetry::Settings> {
     let traces: RHash = fetch(ruby, given, "traces")?;
+    let push: RHash = fetch(ruby, given, "otlp")?;
     let filter: RHash = fetch(ruby, given, "filter")?;
     Ok(telemetry::Settings {
         traces: trace::Options {
@@ -38,12 +40,22 @@ pub fn telemetry(ruby: &Ruby, given: RHash) -> Result<telemetry::Settings> {
             resource_attributes: Vec::new(),
             known_attributes: pairs(fetch(ruby, given, "process")?)?,
         },
+        push: push::Options {
+            enabled: fetch(ruby, push, "enabled")?,
+            otlp: otlp(ruby, push)?,
+            interval: fetch(ruby, push, "interval")?,
+        },
         filter: Filter {
             names: fetch(ruby, filter, "names")?,
             patterns: fetch(ruby, filter, "patterns")?,
             mask: fetch(ruby, filter, "mask")?,
         },
     })
+}
+
+/// Whether there are filters that only Ruby can apply.
+pub fn asks(ruby: &Ruby, given: RHash) -> Result<bool> {
+    fetch(ruby, fetch(ruby, given, "filter")?, "ask")
 }
 
 fn otlp(ruby: &Ruby, given: RHash) -> Result<otlp::Options> {

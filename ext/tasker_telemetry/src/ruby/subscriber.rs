@@ -58,9 +58,13 @@ pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Err
 }
 
 /// The event's name, its id, which is not needed, and its payload.
-fn event<'a>(ruby: &Ruby, arguments: &'a Arguments<'_>) -> Option<(RString, RHash, usize)> {
+fn event(ruby: &Ruby, arguments: &Arguments<'_>) -> Option<(RString, RHash, usize)> {
     let name = RString::from_value(*arguments.positional.first()?)?;
-    let payload = arguments.positional.get(2).copied().or(arguments.keywords.map(|hash| hash.as_value()))?;
+    let payload = arguments
+        .positional
+        .get(2)
+        .copied()
+        .or(arguments.keywords.map(ReprValue::as_value))?;
     // Whoever publishes may hand over anything; what is no Hash has nothing to tell.
     let hash = RHash::from_value(payload).unwrap_or_else(|| ruby.hash_new());
     Some((name, hash, payload.as_raw() as usize))
@@ -125,7 +129,9 @@ fn join_foreign() {
 }
 
 fn finish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let Some((name, hash, payload)) = event(ruby, arguments) else { return Ok(()) };
+    let Some((name, hash, payload)) = event(ruby, arguments) else {
+        return Ok(());
+    };
     let Some(frame) = taken(payload) else { return Ok(()) };
     let telemetry = telemetry();
     let tracing = telemetry.tracing();
@@ -195,6 +201,6 @@ fn write(ruby: &Ruby, name: RString, payload: RHash, done: Done) -> std::result:
         ruby.into_value(line.duration),
         ruby.into_value(line.end_ns),
     ];
-    call_with(c"log_event", objects.map(|object| object.as_raw()))?;
+    call_with(c"log_event", objects.map(AsRawValue::as_raw))?;
     Ok(())
 }
