@@ -71,7 +71,9 @@ fn event(ruby: &Ruby, arguments: &Arguments<'_>) -> Option<(RString, RHash, usiz
 }
 
 fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let Some((name, hash, payload)) = event(ruby, arguments) else { return Ok(()) };
+    let Some((name, hash, payload)) = event(ruby, arguments) else {
+        return Ok(());
+    };
     let (published, block) = PUBLISHING.replace(NOTHING);
     let own_block = (published == payload).then_some(block);
     let telemetry = telemetry();
@@ -107,7 +109,9 @@ fn join(name: RString, tracing: &Tracing, fiber: u64) -> std::result::Result<Opt
     if !asked {
         return Ok(None);
     }
-    let Some(pair) = RArray::from_value(ask(c"foreign_trace")?) else { return Ok(None) };
+    let Some(pair) = RArray::from_value(ask(c"foreign_trace")?) else {
+        return Ok(None);
+    };
     let word = |index| -> Option<String> { pair.entry::<Option<String>>(index).ok().flatten() };
     let context = word(0).and_then(|parent| trace::propagation::extract(&parent, word(1).as_deref()));
     let Some(context) = context else { return Ok(None) };
