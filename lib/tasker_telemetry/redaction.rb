@@ -16,7 +16,7 @@ module TaskerTelemetry
       # @param text [Object] whatever has `to_s`
       # @return [String] without the secrets that it shows
       def text(text)
-        Native.redact(Text.of(text)[0, LONGEST])
+        Native.redact(Text.beginning(Text.of(text), LONGEST))
       end
 
       # @param payload [Hash] made of Hashes, Arrays and scalars, without cycles

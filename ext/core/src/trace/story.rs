@@ -139,7 +139,8 @@ impl Story<'_> {
     /// `around` is what it happened in.
     pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<Place>, around: Option<&SpanContext>) {
         if let (Some(key), Some(start)) = (told.completes, told.start_ns) {
-            self.tracer.complete(key, start, self.attributes(payload));
+            self.tracer
+                .complete(key, (start, told.end_ns), self.attributes(payload));
         }
         if !told.decision.traces || (told.kind() == Kind::Start && told.task_id.is_some()) {
             return;

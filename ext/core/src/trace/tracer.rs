@@ -132,6 +132,7 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut attributes) {
             return span;
         }
+        let began = at.is_none().then(Instant::now);
         let start_time = at.map_or_else(SystemTime::now, record::system_time);
         span.recording = Some(Recording {
             data: Box::new(SpanData {
@@ -149,7 +150,7 @@ impl Tracer {
                 status: opentelemetry::trace::Status::Unset,
                 instrumentation_scope: self.inner.scope.clone(),
             }),
-            began: at.is_none().then(Instant::now),
+            began,
         });
         span
     }
@@ -191,9 +192,10 @@ impl Tracer {
         }
     }
 
-    /// Sends a span that waits under that key, with the start and what else is known now. Whether there was one.
-    pub fn complete(&self, key: u64, start: i64, attributes: Vec<KeyValue>) -> bool {
-        let completed = self.state().shared.lock().pending.complete(key, start, attributes);
+    /// Sends a span that waits under that key, with its start, its end and what else is known now. Whether there was
+    /// one.
+    pub fn complete(&self, key: u64, times: (i64, i64), attributes: Vec<KeyValue>) -> bool {
+        let completed = self.state().shared.lock().pending.complete(key, times, attributes);
         let Some((record, priority)) = completed else {
             return false;
         };
