@@ -4,8 +4,7 @@ use crate::arena::Registry;
 use crate::export::handover::Handover;
 use crate::export::push::{Page, Source};
 use crate::lease::{Election, Office, Term};
-use crate::runtime::PerProcess;
-use parking_lot::Mutex;
+use crate::runtime::{Mutex, PerProcess};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +89,10 @@ impl Source for Arc<Pusher> {
         let interval = Duration::from_nanos(self.interval.load(Ordering::Relaxed));
         let standing = self.standing();
         let mut standing = standing.lock();
-        standing.term = standing.election.as_ref().and_then(|election| election.campaign(interval));
+        standing.term = standing
+            .election
+            .as_ref()
+            .and_then(|election| election.campaign(interval));
         standing.term.is_some()
     }
 
