@@ -18,7 +18,7 @@ use crate::metric::{self, naming, Descriptor, LabelKey};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Whether recording calls of the process can overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
