@@ -159,14 +159,20 @@ impl Telemetry {
         if before.settings == settings {
             return Ok(());
         }
-        if before.settings.push != settings.push {
-            let pushing = push::Settings::resolve(&settings.push, env)?;
-            self.pusher.every(pushing.interval);
+        let pushing = (before.settings.push != settings.push)
+            .then(|| push::Settings::resolve(&settings.push, env))
+            .transpose()?;
+        let fresh = Arc::new(Tracing::after(&before.tracer, settings, env)?);
+        if let Some(pushing) = pushing {
+            let interval = pushing.interval;
             let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
-            self.push.store(Some(Arc::new(push)));
+            self.pusher.every(interval);
+            if let Some(before) = self.push.swap(Some(Arc::new(push))) {
+                before.retire();
+            }
         }
-        let fresh = Tracing::new(settings, &self.runtime, &self.registry, env)?;
-        self.tracing.store(Arc::new(fresh));
+        self.tracing.store(Arc::clone(&fresh));
+        before.tracer.retire(&fresh.tracer);
         Ok(())
     }
 
@@ -360,6 +366,16 @@ impl Tracing {
         Ok(Self {
             redactor: settings.filter.redactor()?,
             tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
+            settings,
+        })
+    }
+
+    /// What goes on under other settings.
+    fn after(before: &Tracer, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<Self> {
+        let resolved = trace::Settings::resolve(&settings.traces, env)?;
+        Ok(Self {
+            redactor: settings.filter.redactor()?,
+            tracer: before.succeed(resolved)?,
             settings,
         })
     }

@@ -132,9 +132,8 @@ impl Redactor {
 
     fn is_filtered(&self, key: &str) -> bool {
         let lower = key.to_lowercase();
-        self.filters.iter().any(|filter| lower.contains(&**filter))
-            // The header, by whatever name it is handed on; credentials are what it is for.
-            || has_authorization(key)
+        has_authorization(key)
+            || self.filters.iter().any(|filter| lower.contains(&**filter))
             || self.patterns.iter().any(|pattern| pattern.is_match(key))
     }
 

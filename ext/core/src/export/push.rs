@@ -2,8 +2,7 @@
 //! time: totals are cumulative, so a push that failed is made up for by the next one.
 
 use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, Error, Session, Signal};
-use crate::runtime::{PerProcess, Runtime, Work, Worker};
-use parking_lot::{Condvar, Mutex};
+use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use serde::Serialize;
 use std::future::Future;
 use std::pin::Pin;
@@ -215,7 +214,7 @@ impl Push {
             if rest.is_zero() || cancelled() {
                 return false;
             }
-            state.settled.wait_for(&mut shared, rest.min(LOOK));
+            shared = state.settled.wait_for(shared, rest.min(LOOK));
         }
         shared.taken
     }
@@ -225,6 +224,11 @@ impl Push {
         let taken = self.flush(timeout, cancelled);
         self.runtime.remove(&self.worker);
         taken
+    }
+
+    /// Pushes no more: another one does, by other settings.
+    pub fn retire(&self) {
+        self.runtime.remove(&self.worker);
     }
 
     /// What has become of this process's pushes.

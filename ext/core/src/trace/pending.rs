@@ -99,6 +99,16 @@ impl Pending {
         over
     }
 
+    /// Takes out all as they are, with their keys, for another one to hold.
+    pub(super) fn hand_over(&mut self) -> Vec<(u64, SpanRecord, Priority)> {
+        let mut all: Vec<_> = self.waiting.drain().collect();
+        self.order.clear();
+        all.sort_by_key(|(_, waiting)| waiting.until);
+        all.into_iter()
+            .map(|(key, waiting)| (key, waiting.record, waiting.priority))
+            .collect()
+    }
+
     /// Takes out all.
     pub(super) fn all(&mut self) -> Vec<Over> {
         let order = std::mem::take(&mut self.order);

@@ -16,7 +16,7 @@ pub(super) struct Queue<T> {
 }
 
 /// What came of [`Queue::push`].
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pushed {
     /// It is in.
     In,
