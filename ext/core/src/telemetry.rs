@@ -314,12 +314,15 @@ impl Telemetry {
         self.push().is_none_or(|push| push.flush(rest, cancelled)) && spans
     }
 
-    /// As [`Self::flush`]; then nothing is sent any more, and the background ends.
+    /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let tracing = self.tracing.load_full();
         let rest = || deadline.saturating_duration_since(Instant::now());
         let mut delivered = tracing.tracer.shutdown(timeout, cancelled);
+        if cancelled() {
+            return false;
+        }
         if let Some(push) = self.push() {
             delivered &= push.shutdown(rest(), cancelled);
             self.pusher.resign();

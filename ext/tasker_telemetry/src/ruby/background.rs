@@ -41,8 +41,11 @@ fn flush(seconds: f64) -> Result<bool> {
     waiting(seconds, |timeout, cancelled| telemetry().flush(timeout, cancelled))
 }
 
+/// However the wait ends, by its time or by what Ruby raises in it, it was for the last time.
 fn shutdown(seconds: f64) -> Result<bool> {
-    waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled))
+    let delivered = waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled));
+    caught(|| telemetry().shutdown(Duration::ZERO, &|| false));
+    delivered
 }
 
 /// Nothing that happens here may keep the application from forking.
