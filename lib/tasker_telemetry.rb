@@ -257,7 +257,7 @@ module TaskerTelemetry
     #
     # @api private
     def filter_value(name, value)
-      filters.call(name, value)
+      filters.deep(name, value)
     end
 
     # Called by the native side with an event that is for the log.

@@ -119,6 +119,7 @@ fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::re
         return Ok(());
     };
     let value = trace::shown(tracing.redactor(), &name, value);
+    let name = trace::named(tracing.redactor(), &name);
     this.span.lock().set_attribute(name, value);
     Ok(())
 }
