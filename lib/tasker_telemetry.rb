@@ -10,6 +10,7 @@ require "tasker_telemetry/configuration"
 require "tasker_telemetry/filters"
 require "tasker_telemetry/log"
 require "tasker_telemetry/instruments"
+require "tasker_telemetry/span"
 require "tasker_telemetry/metrics_backend"
 require "tasker_telemetry/event_router"
 require "tasker_telemetry/telemetry_subscriber"
@@ -48,6 +49,7 @@ module TaskerTelemetry
         @config = draft
         @filters = filters
         TelemetrySubscriber.attach
+        Native.join_foreign if Tracing.foreign?
         Tracing.carry(:net_http) if draft.traces.net_http
         MetricPush.start
       end
@@ -165,6 +167,8 @@ module TaskerTelemetry
     # @raise whatever the block raises
     # @return [Object] what the block returns
     def instrument(name, payload = {}, &)
+      # Without a configure block the defaults apply, and nobody listens before them.
+      configure unless configured?
       Notifications.instrument(name, payload, &)
     end
 
@@ -253,7 +257,7 @@ module TaskerTelemetry
     #
     # @api private
     def filter_value(name, value)
-      filters.call(name, value)
+      filters.deep(name, value)
     end
 
     # Called by the native side with an event that is for the log.
@@ -262,6 +266,14 @@ module TaskerTelemetry
     def log_event(name, payload, trace_id, span_id, duration, nanoseconds)
       Logs.write(name: name, payload: payload, trace_id: trace_id, span_id: span_id, duration: duration,
                  time: Time.at(0, nanoseconds, :nanosecond))
+    end
+
+    # Called by the native side where an event begins outside of any span.
+    #
+    # @api private
+    # @return [Array(String, String), nil]
+    def foreign_trace
+      Tracing.foreign
     end
 
     # Called by the native side with a sample that it refused and counted.

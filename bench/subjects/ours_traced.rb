@@ -13,7 +13,6 @@ module Bench
       end
 
       def initialize(directory)
-
         @directory = directory
       end
 

@@ -77,7 +77,8 @@ module TaskerTelemetry
     # @return [Hash] what the native side is told
     def to_native
       { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp,
-        process: { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION },
+        process: { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
+                   "telemetry.sdk.language" => "ruby" },
         traces: traces.to_native, otlp: metrics.otlp.to_native }
         .merge(metrics.to_native)
     end

@@ -9,6 +9,11 @@ module TaskerTelemetry
   #
   # @api private
   class Filters
+    # How deep is looked, and how many values at most.
+    DEEPEST = 6
+    MOST = 1_000
+    private_constant :DEEPEST, :MOST
+
     # @param config [Configuration]
     # @return [Filters]
     def self.of(config)
@@ -56,7 +61,31 @@ module TaskerTelemetry
       value
     end
 
+    # As {#call}, with what is in a Hash or an Array. Of what is deeper or more than anybody reads, nothing is shown.
+    #
+    # @param (see #call)
+    # @return (see #call)
+    def deep(name, value, depth = DEEPEST, room = [MOST])
+      return if (room[0] -= 1).negative?
+
+      case value
+      when Hash
+        value.to_h { |key, inner| [key, deep(named(key, name), inner, depth - 1, room)] } if depth.positive?
+      when Array
+        value.first(MOST).map { |inner| deep(name, inner, depth - 1, room) } if depth.positive?
+      else call(name, value)
+      end
+    end
+
     private
+
+    # What has no name of its own has that of what it is in.
+    def named(key, outer)
+      case key
+      when String, Symbol then Text.of(key)
+      else outer
+      end
+    end
 
     # The same in the native side's syntax.
     def linear(pattern)

@@ -24,19 +24,16 @@ module TaskerTelemetry
       # Begins to count what those libraries do that are loaded by now, and whose switch is on. Those of Rails may come
       # later. The switches are read here: what is installed stays, and what was installed is not done again.
       #
-      # @param names [Array<Symbol>] which; none means all
+      # @param names [Array<Symbol>] which; none means all, and that traces go along with jobs as well
       # @raise [ArgumentError] for a name that is none of them
       # @return [nil]
       def install(*names)
         unknown = names - NAMES
         raise ArgumentError, "no instrumentation: #{unknown.inspect}; accepted: #{NAMES.inspect}" if unknown.any?
 
+        Tracing.install if names.empty?
         switches = TaskerTelemetry.config.instrumentation
-        (names.empty? ? NAMES : names).each do |name|
-          next unless switches.public_send(name)
-
-          HOOKED.include?(name) ? await(name) : PRESENT[name].call && begin_with(name)
-        end
+        (names.empty? ? NAMES : names).each { |name| look_for(name) if switches.public_send(name) }
         nil
       end
 
@@ -57,6 +54,10 @@ module TaskerTelemetry
       end
 
       private
+
+      def look_for(name)
+        HOOKED.include?(name) ? await(name) : PRESENT[name].call && begin_with(name)
+      end
 
       def await(name)
         return unless defined?(::ActiveSupport)

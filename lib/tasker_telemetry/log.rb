@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "logger"
+require "tasker_telemetry/redaction"
 
 module TaskerTelemetry
   # Words to the operator. Whatever the application's logger does (raise, be closed, need a lock that a trap handler
@@ -66,7 +67,8 @@ module TaskerTelemetry
       private
 
       def write(level)
-        logger.public_send(level, "tasker_telemetry: #{yield}")
+        # What is said may repeat what code of the application's has said in an exception.
+        logger.public_send(level, "tasker_telemetry: #{Redaction.text(yield)}")
         nil
       rescue *Failure::PASSING
         raise

@@ -22,10 +22,8 @@ module TaskerTelemetry
       # @see TaskerTelemetry.instrument
       def instrument(name, payload, &)
         name = name.name if name.is_a?(Symbol)
-        # An exception is noted in it.
-        payload = payload.dup if payload.frozen?
-        payload ||= {}
-        Native.publishing(payload, block_given?)
+        payload = writable(payload)
+        Native.publishing(name, payload, block_given?)
         bus.instrument(name, payload, &)
       end
 
@@ -67,6 +65,15 @@ module TaskerTelemetry
       end
 
       private
+
+      # A Hash, in which an exception can be noted.
+      def writable(payload)
+        case payload
+        when Hash then payload.frozen? ? payload.dup : payload
+        when nil then {}
+        else { payload: payload }
+        end
+      end
 
       def move
         @changing.synchronize do

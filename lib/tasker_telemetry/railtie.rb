@@ -71,7 +71,6 @@ module TaskerTelemetry
       def instrument
         TaskerTelemetry.configure
         Instrumentation.install
-        Tracing.install
       end
 
       def count_requests(app)

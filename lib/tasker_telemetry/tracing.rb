@@ -76,13 +76,17 @@ module TaskerTelemetry
       def foreign
         return unless foreign? && !Native.tracing?
 
+        # Events begin on the native side, which asks only where it was told to.
+        Native.join_foreign
         context = ::OpenTelemetry::Trace.current_span.context
         return unless context.valid?
 
         ["00-#{context.hex_trace_id}-#{context.hex_span_id}-0#{context.trace_flags.sampled? ? 1 : 0}",
          context.tracestate&.to_s]
-      rescue StandardError => e
-        Log.limited(:tracing, :foreign) { "OpenTelemetry's current span could not be read: #{Failure.describe(e)}" }
+      rescue *Failure::PASSING
+        raise
+      rescue Exception => e # rubocop:disable Lint/RescueException -- code of another library's, and events pass here
+        Log.limited(%i[tracing foreign]) { "OpenTelemetry's current span could not be read: #{Failure.describe(e)}" }
         nil
       end
 

@@ -7,7 +7,7 @@ RSpec.describe TaskerTelemetry::Filters do
 
   it "tells the native side names and Regexps, in its own syntax" do
     expect(filters(:iban, "api.key", /card/i, /\Apin\Z/, /a.b/mx).to_native).to eq(
-      names: %w[iban api.key], patterns: ['(?mi)card', '(?m)\Apin\z', "(?msx)a.b"], mask: "***", ask: false
+      names: %w[iban api.key], patterns: ["(?mi)card", '(?m)\Apin\z', "(?msx)a.b"], mask: "***", ask: false
     )
   end
 

@@ -36,6 +36,31 @@ RSpec.describe TaskerTelemetry::Instrumentation do
     expect(outcome.err.lines.grep(/cache could not be counted: NoMethodError/).size).to eq(1)
   end
 
+  it "has traces go along with jobs where there is no Rails" do
+    FaultyCollector.open do |collector|
+      env = { "RACK_ENV" => "test", "OTEL_EXPORTER_OTLP_ENDPOINT" => collector.endpoint }
+      outcome = run_ruby(<<~'RUBY', env:)
+        require "active_job"
+        require "tasker_telemetry"
+        TaskerTelemetry.configure { |config| config.traces.enabled = true }
+        TaskerTelemetry::Instrumentation.install
+        ActiveJob::Base.queue_adapter = :inline
+        ActiveJob::Base.logger = nil
+        class ShipJob < ActiveJob::Base
+          def perform = nil
+        end
+        TaskerTelemetry.span("checkout") { ShipJob.perform_later }
+        p TaskerTelemetry.flush
+      RUBY
+      expect(outcome.out).to eq("true\n"), outcome.to_s
+      expect(Otlp::Trace.of(collector.spans).values.map(&:outline)).to eq([<<~TEXT])
+        checkout
+          ShipJob publish
+            ShipJob process
+      TEXT
+    end
+  end
+
   it "goes on when another subscriber raises at the beginning of an event" do
     outcome = run_ruby(<<~'RUBY', env: { "RACK_ENV" => "test" })
       require "active_support"

@@ -149,4 +149,66 @@ RSpec.describe TaskerTelemetry::Report do
       expect(outcome.err).to eq(%(tasker_telemetry:status: FORMAT cannot be "yaml"; accepted: text, json\n))
     end
   end
+
+  describe "tasker_telemetry:events" do
+    before do
+      File.write("#{directory}/Rakefile", <<~RUBY, mode: "a")
+        TaskerTelemetry.events.register("order.shipped", description: "An order left", payload: %i[order_id carrier])
+        TaskerTelemetry.events.map("order.shipped", backends: %i[metrics logs], sample: 0.5, labels: %i[carrier])
+        TaskerTelemetry.events.map("order.lost", backends: :traces, priority: :critical, enabled: false)
+      RUBY
+    end
+
+    it "shows people the catalogue's events, and those of the application" do
+      outcome = rake("tasker_telemetry:events")
+      expect(outcome).to be_success, outcome.to_s
+      expect(outcome.out).to include(<<~TEXT)
+        task.cancelled:
+          description: A task was called off
+          kind: end
+          backends: metrics, traces
+          payload_keys: task_id, task_name, namespace, started_at, completed_at, total_execution_duration, total_steps, \
+        completed_steps, failed_steps, error_message, transitioned_at
+          metrics: task_cancelled_total{task_name, namespace}, task_duration_seconds{task_name, namespace, outcome}
+      TEXT
+      expect(outcome.out).to include(<<~TEXT)
+        order.shipped:
+          description: An order left
+          kind: point
+          backends: metrics, logs
+          sample: 0.5
+          payload_keys: order_id, carrier
+          metrics: order_shipped_total{carrier}, order_shipped_duration_seconds{carrier}
+      TEXT
+    end
+
+    it "shows what is off, or known by its mapping alone" do
+      expect(rake("tasker_telemetry:events").out).to include(<<~TEXT)
+        order.lost:
+          description: none
+          kind: point
+          backends: none
+          priority: critical
+          enabled: false
+          payload_keys: none
+          metrics: none
+      TEXT
+    end
+
+    it "is for programs" do
+      outcome = rake("tasker_telemetry:events", env: { "FORMAT" => "json" })
+      events = JSON.parse(outcome.out).to_h { |event| [event["name"], event] }
+      expect(events.size).to eq(TaskerTelemetry::Native.events.count { |event| !event[:custom] } + 2)
+      expect(events["order.shipped"]).to include("description" => "An order left", "custom" => true,
+                                                 "payload_keys" => %w[order_id carrier])
+      expect(events["step.failed"]["metrics"].map { |metric| metric["name"] })
+        .to eq(%w[step_failed_total step_duration_seconds])
+    end
+
+    it "fails for another format" do
+      outcome = rake("tasker_telemetry:events", env: { "FORMAT" => "yaml" })
+      expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
+      expect(outcome.err).to eq(%(tasker_telemetry:events: FORMAT cannot be "yaml"; accepted: text, json\n))
+    end
+  end
 end

@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arena;
+mod clock;
 pub mod event;
 pub mod export;
 pub mod lease;

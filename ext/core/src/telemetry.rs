@@ -1,20 +1,21 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
 use crate::arena::exemplar::{self, TraceRef};
-use crate::arena::{Notes, Registry};
+use crate::arena::Registry;
+use crate::clock::Moment;
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::formats::{self, Format, Otlp, Renderer};
 use crate::export::push::{self, Push};
 use crate::export::transports::otlp;
 use crate::pusher::Pusher;
-use crate::snapshot::Snapshot;
 use crate::runtime::Runtime;
+use crate::snapshot::Snapshot;
 use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +91,7 @@ pub struct Telemetry {
 pub struct Open {
     route: Arc<Route>,
     begun: Begun,
-    at: i64,
-    since: Instant,
+    since: Moment,
     fiber: u64,
     own_block: Option<bool>,
     /// Where its span stands, if it becomes one.
@@ -197,7 +197,11 @@ impl Telemetry {
         let settings = self.tracing.load();
         let settings = settings.tracer.settings();
         let mut resource = trace::shared_resource(&settings.identity, &settings.resource_attributes);
-        resource.extend(self.registry.arena_id().map(|id| ("service.instance.id".to_owned(), id)));
+        resource.extend(
+            self.registry
+                .arena_id()
+                .map(|id| ("service.instance.id".to_owned(), id)),
+        );
         let format: Box<dyn Format> = Box::new(Otlp::new(&resource));
         Renderer::with(format, picture)
     }
@@ -227,20 +231,20 @@ impl Telemetry {
         if route.is_silent() {
             return None;
         }
-        let at = now();
+        let since = Moment::now();
         let tracing = self.tracing.load();
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
-            let notes = self.registry.notes();
-            let place = tracing.story(&notes).place(&About::read(&route, payload), around.as_ref());
+            let place = tracing
+                .story(&self.registry)
+                .place(&About::read(&route, payload), around.as_ref());
             tracing.enter(fiber, place.context().clone());
             place
         });
         Some(Open {
-            begun: self.events.start(&route, payload, at),
+            begun: self.events.start(&route, payload, since.wall()),
             route,
-            at,
-            since: Instant::now(),
+            since,
             fiber,
             own_block,
             place,
@@ -251,8 +255,8 @@ impl Telemetry {
     /// Ends an event.
     pub fn finish(&self, open: Open, payload: &dyn Payload) -> Done {
         let times = Times {
-            start_ns: open.at,
-            end_ns: open.at.saturating_add(open.since.elapsed().as_nanos() as i64),
+            start_ns: open.since.wall(),
+            end_ns: open.since.wall().saturating_add(open.since.elapsed()),
             own_block: open.own_block,
             begun: open.begun,
         };
@@ -269,7 +273,7 @@ impl Telemetry {
             return Done::default();
         }
         let around = self.tracing.load().current(fiber);
-        self.settle(&route, payload, Times::at(now()), None, around)
+        self.settle(&route, payload, Times::at(Moment::now().wall()), None, around)
     }
 
     fn settle(
@@ -281,18 +285,26 @@ impl Telemetry {
         around: Option<SpanContext>,
     ) -> Done {
         let tracing = self.tracing.load();
-        let notes = self.registry.notes();
-        let story = tracing.tracer.is_enabled().then(|| tracing.story(&notes));
+        let story = tracing.tracer.is_enabled().then(|| tracing.story(&self.registry));
         // Where the span stands is known before it is told, so that what the event counts can refer to it.
         let place = place.or_else(|| {
             let story = story.as_ref().filter(|_| route.backends().traces)?;
             Some(story.place(&About::read(route, payload), around.as_ref()))
         });
-        let outside = exemplar::set_current(place.as_ref().map(Place::context).or(around.as_ref()).and_then(reference));
+        let outside = exemplar::set_current(
+            place
+                .as_ref()
+                .map(Place::context)
+                .or(around.as_ref())
+                .and_then(reference),
+        );
         let told = self.events.finish(route, payload, times);
         exemplar::set_current(outside);
         let line = told.decision.logs.then(|| Line {
-            context: place.as_ref().map(|place| place.context().clone()).or_else(|| around.clone()),
+            context: place
+                .as_ref()
+                .map(|place| place.context().clone())
+                .or_else(|| around.clone()),
             end_ns: told.end_ns,
             duration: told.duration(),
         });
@@ -371,11 +383,11 @@ impl Tracing {
         })
     }
 
-    fn story<'a>(&'a self, notes: &'a Notes) -> Story<'a> {
+    fn story<'a>(&'a self, registry: &'a Registry) -> Story<'a> {
         Story {
             tracer: &self.tracer,
             redactor: &self.redactor,
-            notes,
+            registry,
         }
     }
 
@@ -439,8 +451,8 @@ impl Tracing {
     /// The opposite of [`Self::enter`]. Another fiber than the one that runs may end a span of its own; what is current
     /// here stays.
     fn leave(&self, fiber: u64, context: &SpanContext) {
-        if self.tracer.contexts().pop(fiber, context.span_id()) {
-            exemplar::set_current(self.current(fiber).as_ref().and_then(reference));
+        if let Some(current) = self.tracer.contexts().pop(fiber, context.span_id()) {
+            exemplar::set_current(current.as_ref().and_then(reference));
         }
     }
 }
@@ -451,11 +463,4 @@ fn reference(context: &SpanContext) -> Option<TraceRef> {
         trace_id: context.trace_id().to_bytes(),
         span_id: context.span_id().to_bytes(),
     })
-}
-
-/// Nanoseconds since the epoch.
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

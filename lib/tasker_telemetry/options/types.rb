@@ -64,7 +64,9 @@ module TaskerTelemetry
         return unless value.is_a?(Hash)
 
         headers = value.to_h { |name, content| [Text.of(name), Text.of(content)] }
-        headers.freeze if headers.all? { |name, content| name.match?(HEADER_NAME) && !content.match?(/[\x00-\x1f\x7f]/) }
+        headers.freeze if headers.all? do |name, content|
+                            name.match?(HEADER_NAME) && !content.match?(/[\x00-\x1f\x7f]/)
+                          end
       rescue *Failure::PASSING
         raise
       rescue Exception # rubocop:disable Lint/RescueException -- a `to_s` of the application's
@@ -133,7 +135,8 @@ module TaskerTelemetry
       RATIO = Type.new("a number from 0 to 1", lambda do |value|
         value.to_f if value.is_a?(Numeric) && value.real? && (0.0..1.0).cover?(value.to_f)
       end)
-      FILTERS = Type.new("a list of names (String, Symbol), Regexps, and callables as Rails takes them", method(:filters))
+      FILTERS = Type.new("a list of names (String, Symbol), Regexps, and callables as Rails takes them",
+                         method(:filters))
       CALLABLE = Type.new("an object that answers to call(env)", ->(value) { value if value.respond_to?(:call) })
     end
   end

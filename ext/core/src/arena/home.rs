@@ -17,7 +17,7 @@ impl Registry {
     /// Opens the arena if anything can be counted into it, so that forks share it even where it is private memory.
     /// To be called before each fork.
     pub fn prepare_fork(&self) {
-        let homeless = self.homeless.iter().any(|cell| cell.load(Ordering::Relaxed) != 0);
+        let homeless = self.homeless().iter().any(|cell| cell.load(Ordering::Relaxed) != 0);
         let declared = || self.declared().iter().any(|metric| !metric.own);
         // What has no home would be inherited, and counted by parent and child.
         let wanted = self.settings.read().place == Place::Memory || homeless || declared();
@@ -76,9 +76,9 @@ impl Registry {
         self.let_go_of.store(0, Ordering::Relaxed);
         if let (Some(header), false) = (
             Header::of(&arena.map),
-            self.homeless.iter().all(|c| c.load(Ordering::Relaxed) == 0),
+            self.homeless().iter().all(|c| c.load(Ordering::Relaxed) == 0),
         ) {
-            for (index, cell) in self.homeless.iter().enumerate() {
+            for (index, cell) in self.homeless().iter().enumerate() {
                 header
                     .dropped(index)
                     .fetch_add(cell.swap(0, Ordering::Relaxed), Ordering::Relaxed);

@@ -17,7 +17,7 @@ use super::{fork, own, place};
 use crate::metric::{self, naming, Descriptor, LabelKey};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Whether recording calls of the process can overlap.
@@ -59,7 +59,9 @@ pub struct Registry {
     pub(super) let_go_of: AtomicU64,
     notices: Notices,
     /// Counted while there is no arena, moved into its header later.
-    pub(super) homeless: [AtomicU64; DROPPED_CELLS],
+    homeless: [AtomicU64; DROPPED_CELLS],
+    /// Generation of the process that counted them; a child leaves them to its parent.
+    homeless_of: AtomicU32,
     pub(super) collections: Collections,
     /// Made where there is no arena for them.
     pub(super) private_notes: OnceLock<Notes>,
@@ -92,6 +94,7 @@ impl Registry {
             let_go_of: AtomicU64::new(0),
             notices: Notices::default(),
             homeless: Default::default(),
+            homeless_of: AtomicU32::new(fork::generation()),
             collections: Collections::default(),
             private_notes: OnceLock::new(),
         });
@@ -282,8 +285,19 @@ impl Registry {
         let arena = self.current();
         match arena.as_ref().and_then(|arena| Header::of(&arena.map)) {
             Some(header) => header.dropped(cell).fetch_add(by, Ordering::Relaxed),
-            None => self.homeless[cell].fetch_add(by, Ordering::Relaxed),
+            None => self.homeless()[cell].fetch_add(by, Ordering::Relaxed),
         };
+    }
+
+    /// What this process counted while it had no arena.
+    pub(super) fn homeless(&self) -> &[AtomicU64; DROPPED_CELLS] {
+        let generation = fork::generation();
+        if self.homeless_of.swap(generation, Ordering::Relaxed) != generation {
+            for cell in &self.homeless {
+                cell.store(0, Ordering::Relaxed);
+            }
+        }
+        &self.homeless
     }
 
     /// Takes the totals of this process's garbage collections. Takes no lock and allocates nothing, so that it may be

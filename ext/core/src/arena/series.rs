@@ -292,7 +292,7 @@ impl Series {
     ///
     /// # Errors
     /// [`Rejection::Value`] for what is not finite; already counted.
-    #[inline]
+    #[inline(always)]
     pub fn observe(self: &Arc<Self>, value: f64) -> Result<(), Rejection> {
         let bucket = self.metric.check_observation(value)?;
         self.metric.write(self, move |series| series.try_observe(bucket, value));

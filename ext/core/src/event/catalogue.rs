@@ -191,6 +191,11 @@ impl Entry {
         Mapping::built_in(self.name, self.backends, self.sample, self.priority)
     }
 
+    /// Whether its payload tells how long it took.
+    pub fn tells_duration(&self) -> bool {
+        self.payload_keys.contains(&"duration")
+    }
+
     /// Whether its transitions are told apart, and duplicates found.
     pub fn is_known(&self) -> bool {
         self.family != Family::Other

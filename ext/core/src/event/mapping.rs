@@ -14,7 +14,7 @@ pub(super) const MAX_NAME: usize = 255;
 const MAX_LABELS: usize = 32;
 
 /// Who takes an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backends {
     /// It is counted.
     pub metrics: bool,
@@ -49,6 +49,13 @@ impl Backends {
         [("metrics", self.metrics), ("traces", self.traces), ("logs", self.logs)]
             .into_iter()
             .filter_map(|(name, takes)| takes.then_some(name))
+    }
+}
+
+/// Shown as the list of names that it was given as.
+impl Serialize for Backends {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
     }
 }
 

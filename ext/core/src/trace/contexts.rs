@@ -3,6 +3,7 @@
 use opentelemetry::trace::{SpanContext, SpanId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Fibers that are remembered. Fibers that die with a span open leave their entry behind until it is the oldest.
 const MOST_FIBERS: usize = 4096;
@@ -17,8 +18,28 @@ struct Fiber {
 
 #[derive(Default)]
 struct All {
-    fibers: HashMap<u64, Fiber>,
+    fibers: HashMap<u64, Fiber, BuildHasherDefault<Number>>,
     clock: u64,
+    /// The memory of a stack that became empty, for the next.
+    spare: Option<Vec<SpanContext>>,
+}
+
+/// Keys are numbers that were given one after the other: nobody chooses them, so a multiplication spreads them well.
+#[derive(Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(26);
+    }
 }
 
 /// A stack of current spans for each key. The key names a fiber, and with it its thread.
@@ -50,27 +71,28 @@ impl Contexts {
         if all.fibers.len() >= MOST_FIBERS && !all.fibers.contains_key(&fiber) {
             all.forget_oldest();
         }
-        let entry = all.fibers.entry(fiber).or_default();
+        let spare = &mut all.spare;
+        let entry = all.fibers.entry(fiber).or_insert_with(|| Fiber {
+            stack: spare.take().unwrap_or_default(),
+            touched: 0,
+        });
         entry.touched = all.clock;
         if entry.stack.len() < DEEPEST {
             entry.stack.push(context);
         }
     }
 
-    /// Ends a span and what is still open above it. Whether it was there.
-    pub fn pop(&self, fiber: u64, span: SpanId) -> bool {
+    /// Ends a span and what is still open above it. Answers what is current then; `None` where the span was not there.
+    pub fn pop(&self, fiber: u64, span: SpanId) -> Option<Option<SpanContext>> {
         let all = &mut *self.all.lock();
-        let Some(entry) = all.fibers.get_mut(&fiber) else {
-            return false;
-        };
-        let Some(at) = entry.stack.iter().rposition(|context| context.span_id() == span) else {
-            return false;
-        };
+        let entry = all.fibers.get_mut(&fiber)?;
+        let at = entry.stack.iter().rposition(|context| context.span_id() == span)?;
         entry.stack.truncate(at);
-        if entry.stack.is_empty() {
-            all.fibers.remove(&fiber);
+        let current = entry.stack.last().cloned();
+        if current.is_none() {
+            all.spare = all.fibers.remove(&fiber).map(|fiber| fiber.stack);
         }
-        true
+        Some(current)
     }
 
     /// Forgets what is open in a fiber, such as one that begins a new request.
@@ -125,8 +147,8 @@ mod tests {
         contexts.push(2, b.clone());
         assert_eq!(contexts.current(1), Some(a.clone()));
         assert_eq!(contexts.current(2), Some(b));
-        assert!(!contexts.pop(2, a.span_id()));
-        assert!(contexts.pop(1, a.span_id()));
+        assert!(contexts.pop(2, a.span_id()).is_none());
+        assert!(contexts.pop(1, a.span_id()).is_some());
         assert_eq!(contexts.current(1), None);
         assert_eq!(contexts.len(), 1);
     }
@@ -138,10 +160,10 @@ mod tests {
         for each in [&outer, &middle, &lost] {
             contexts.push(1, each.clone());
         }
-        assert!(contexts.pop(1, middle.span_id()));
+        assert!(contexts.pop(1, middle.span_id()).is_some());
         assert_eq!(contexts.current(1), Some(outer.clone()));
-        assert!(!contexts.pop(1, lost.span_id()));
-        assert!(contexts.pop(1, outer.span_id()));
+        assert!(contexts.pop(1, lost.span_id()).is_none());
+        assert!(contexts.pop(1, outer.span_id()).is_some());
         assert!(contexts.is_empty());
     }
 
@@ -159,7 +181,7 @@ mod tests {
         for _ in 0..2 * DEEPEST {
             contexts.push(last + 1, context());
         }
-        assert!(contexts.pop(last + 1, bottom.span_id()));
+        assert!(contexts.pop(last + 1, bottom.span_id()).is_some());
         assert_eq!(contexts.current(last + 1), None);
     }
 }

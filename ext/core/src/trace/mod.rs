@@ -1,7 +1,7 @@
 //! How it went: spans, from their ids to the queue that the background runtime sends.
 //!
-//! From the bottom up: [`ids`] and [`derive`] name spans, [`propagation`] reads and writes the W3C headers, [`sampling`]
-//! and [`limits`] say what is kept, [`SpanRecord`] and [`Span`] are spans that are over and that have begun, [`Contexts`]
+//! From the bottom up: [`ids`] and [`mod@derive`] name spans, [`propagation`] reads and writes the W3C headers, [`Sampler`]
+//! and [`Limits`] say what is kept, [`SpanRecord`] and [`Span`] are spans that are over and that have begun, [`Contexts`]
 //! knows which are current, the queue bounds what waits, the worker sends it, and [`Tracer`] is all of it.
 //!
 //! A fork leaves the parent's spans to the parent: the child goes on with an empty queue, under [`Contexts`] that still
@@ -34,7 +34,7 @@ pub use sampling::{Root, Sampler};
 pub use settings::{Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
-pub use story::{attributes, fail, shown, About, Place, Story};
+pub use story::{attributes, fail, named, shown, About, Place, Story};
 pub use totals::{DropReason, Totals};
 pub use tracer::{Beginning, Tracer};
 

@@ -6,7 +6,9 @@ use opentelemetry_sdk::Resource;
 
 /// What the spans of a process say of it. `more` wins over what is found out here, and its last over its first.
 pub(super) fn resource(identity: &Identity, more: &[(String, String)]) -> Resource {
-    let shared = shared(identity, more).into_iter().map(|(key, value)| KeyValue::new(key, value));
+    let shared = shared(identity, more)
+        .into_iter()
+        .map(|(key, value)| KeyValue::new(key, value));
     let mut attributes = vec![KeyValue::new("process.pid", i64::from(std::process::id()))];
     for attribute in shared.chain(given(more, true).map(|(key, value)| KeyValue::new(key, value))) {
         attributes.retain(|known| known.key != attribute.key);

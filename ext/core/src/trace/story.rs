@@ -8,8 +8,9 @@ use super::derive::{self, Derived};
 use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
 use super::{ids, Tracer};
-use crate::arena::Notes;
-use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
+use crate::arena::Registry;
+use crate::event::{without_cut_url, ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
+use crate::export::transports::head;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
@@ -76,8 +77,8 @@ pub struct Story<'a> {
     pub tracer: &'a Tracer,
     /// What must not be shown.
     pub redactor: &'a Redactor,
-    /// What all processes have seen.
-    pub notes: &'a Notes,
+    /// Where all processes note what they have seen.
+    pub registry: &'a Registry,
 }
 
 impl Story<'_> {
@@ -139,7 +140,8 @@ impl Story<'_> {
     /// `around` is what it happened in.
     pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<Place>, around: Option<&SpanContext>) {
         if let (Some(key), Some(start)) = (told.completes, told.start_ns) {
-            self.tracer.complete(key, start, self.attributes(payload));
+            self.tracer
+                .complete(key, (start, told.end_ns), self.attributes(payload));
         }
         if !told.decision.traces || (told.kind() == Kind::Start && told.task_id.is_some()) {
             return;
@@ -196,10 +198,14 @@ impl Story<'_> {
     fn settle(&self, told: &Told<'_>, is: Derived, record: &mut SpanRecord) {
         let task_id = told.task_id.as_deref().unwrap_or_default();
         let root = record.parent_span_id == SpanId::INVALID;
-        let again = root && told.attempt.as_deref().is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
+        let again = root
+            && told
+                .attempt
+                .as_deref()
+                .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
         let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
         let seconds = (told.end_ns / 1_000_000_000) as u32;
-        if !again && self.notes.first(key, seconds) {
+        if !again && self.registry.notes().first(key, seconds) {
             return;
         }
         let end = told.end_ns.to_string();
@@ -246,7 +252,13 @@ fn failure(redactor: &Redactor, error: &ErrorInfo<'_>) -> (String, Vec<KeyValue>
 
 fn bare(told: &Told<'_>, place: &Place) -> SpanRecord {
     let start = told.start_ns.unwrap_or(told.end_ns);
-    let mut record = SpanRecord::new(place.context.trace_id(), place.context.span_id(), "", start, told.end_ns);
+    let mut record = SpanRecord::new(
+        place.context.trace_id(),
+        place.context.span_id(),
+        "",
+        start,
+        told.end_ns,
+    );
     record.sampled = Some(place.context.is_sampled());
     record
 }
@@ -257,10 +269,25 @@ pub fn attributes(redactor: &Redactor, payload: &dyn Payload) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(8);
     payload.for_each(&mut |name, value| {
         if !TOLD_ELSEWHERE.contains(&name) {
-            attributes.push(KeyValue::new(name.to_owned(), shown(redactor, name, value)));
+            attributes.push(KeyValue::new(named(redactor, name), shown(redactor, name, value)));
         }
     });
     attributes
+}
+
+/// The name of an attribute, as it may be shown: whoever makes names of what comes in has anything in them.
+pub fn named(redactor: &Redactor, name: &str) -> String {
+    let usual = name.len() <= LONGEST_NAME && !name.bytes().any(|byte| matches!(byte, b':' | b'=' | b' '));
+    if usual {
+        return name.to_owned();
+    }
+    let kept = head(name, LONGEST_NAME);
+    let kept = if kept.len() < name.len() {
+        without_cut_url(kept)
+    } else {
+        kept
+    };
+    redactor.text(kept).into_owned()
 }
 
 /// A value under that name, as it may be shown.
@@ -283,8 +310,17 @@ pub fn shown(redactor: &Redactor, name: &str, value: Value<'_>) -> opentelemetry
     }
 }
 
+/// Bytes of an attribute's name, at most.
+const LONGEST_NAME: usize = 256;
+
 /// What the event `exception` and the status say.
-const TOLD_ELSEWHERE: [&str; 5] = ["exception", "exception_object", "exception_class", "error_class", "backtrace"];
+const TOLD_ELSEWHERE: [&str; 5] = [
+    "exception",
+    "exception_object",
+    "exception_class",
+    "error_class",
+    "backtrace",
+];
 
 /// Few different ones: what is one of many stands in the attributes.
 fn name(told: &Told<'_>) -> Cow<'static, str> {

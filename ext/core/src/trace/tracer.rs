@@ -169,6 +169,7 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut attributes) {
             return span;
         }
+        let began = at.is_none().then(Instant::now);
         let start_time = at.map_or_else(SystemTime::now, record::system_time);
         span.recording = Some(Recording {
             data: Box::new(SpanData {
@@ -186,7 +187,7 @@ impl Tracer {
                 status: opentelemetry::trace::Status::Unset,
                 instrumentation_scope: self.inner.scope.clone(),
             }),
-            began: at.is_none().then(Instant::now),
+            began,
         });
         span
     }
@@ -232,15 +233,16 @@ impl Tracer {
         }
     }
 
-    /// Sends a span that waits under that key, with the start and what else is known now. Whether there was one.
-    pub fn complete(&self, key: u64, start: i64, attributes: Vec<KeyValue>) -> bool {
+    /// Sends a span that waits under that key, with its start, its end and what else is known now. Whether there was
+    /// one.
+    pub fn complete(&self, key: u64, times: (i64, i64), attributes: Vec<KeyValue>) -> bool {
         let state = self.state();
         let mut shared = state.shared.lock();
         if let Some(successor) = self.inner.successor.get() {
             drop(shared);
-            return successor.complete(key, start, attributes);
+            return successor.complete(key, times, attributes);
         }
-        let Some((record, priority)) = shared.pending.complete(key, start, attributes) else {
+        let Some((record, priority)) = shared.pending.complete(key, times, attributes) else {
             return false;
         };
         drop(shared);

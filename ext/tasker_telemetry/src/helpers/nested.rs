@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use super::jump::Jump;
 use super::field::{described, scalar, time};
+use super::jump::Jump;
 use super::text::lossy;
 use magnus::Ruby;
 use rb_sys::macros::{RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
@@ -79,7 +79,10 @@ impl Rendering<'_> {
             Some(Value::Int(value)) => self.out.push_str(itoa::Buffer::new().format(*value)),
             Some(Value::Float(value)) if value.is_finite() => self.out.push_str(&value.to_string()),
             Some(Value::Float(value)) => self.text(&value.to_string()),
-            Some(Value::Text(text)) => self.text(&self.redactor.text(text).into_owned()),
+            Some(Value::Text(text)) => {
+                let shown = self.redactor.text(text);
+                self.text(&shown);
+            }
             Some(time @ Value::Time(_)) => self.text(&time.clone().into_text()),
         }
     }

@@ -9,7 +9,7 @@ use super::exception;
 use super::field;
 use super::jump::{filtered, rescue, Jump};
 use super::symbols;
-use super::text::{lossy, text};
+use super::text::{lossy, text, utf8};
 use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::{RHash, Ruby, Value as RubyValue};
 use rb_sys::macros::{NIL_P, RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
@@ -45,27 +45,52 @@ pub fn ask(asks: bool) {
     ASKS.store(asks, Ordering::Relaxed);
 }
 
-/// The payload that the running method was called with. It is on Ruby's stack, and so are its values as long as nobody
-/// takes them out of the Hash; each value is converted before Ruby runs again.
+/// How many entries are looked through one by one; in a larger Hash they are looked up.
+const FEW: usize = 24;
+
+/// The payload that the running method was called with. It is on Ruby's stack, and this is too, so the garbage
+/// collector finds the values here even when somebody takes them out of the Hash meanwhile.
 pub struct HashPayload<'a> {
     ruby: &'a Ruby,
     hash: VALUE,
     redactor: &'a Redactor,
-    /// Known once a Symbol was not found.
-    has_string_keys: Cell<Option<bool>>,
+    /// Keys and values, of a Hash that has few: most of what is asked for is not there, and to find that out here
+    /// takes a fraction of a lookup.
+    entries: [(VALUE, VALUE); FEW],
+    count: usize,
+    is_whole: bool,
+    has_string_keys: bool,
     jump: Cell<Option<Jump>>,
 }
 
 impl<'a> HashPayload<'a> {
     /// Reads `hash`.
+    #[inline]
     pub fn new(ruby: &'a Ruby, hash: RHash, redactor: &'a Redactor) -> Self {
-        Self {
+        let mut payload = Self {
             ruby,
             hash: hash.as_raw(),
             redactor,
-            has_string_keys: Cell::new(None),
+            entries: [(0, 0); FEW],
+            count: 0,
+            is_whole: true,
+            has_string_keys: false,
             jump: Cell::new(None),
-        }
+        };
+        let (mut count, mut whole, mut strings) = (0, true, false);
+        let entries = &mut payload.entries;
+        walk(hash.as_raw(), &mut |key, value| {
+            // SAFETY: the key is in the Hash that is walked.
+            strings |= unsafe { RB_TYPE_P(key, Type::RUBY_T_STRING) };
+            whole = count < FEW;
+            if whole {
+                entries[count] = (key, value);
+                count += 1;
+            }
+            whole || !strings
+        });
+        (payload.count, payload.is_whole, payload.has_string_keys) = (count, whole, strings);
+        payload
     }
 
     /// To be asked at the end: what has to be raised on.
@@ -73,38 +98,37 @@ impl<'a> HashPayload<'a> {
         self.jump.take().map_or(Ok(()), Err)
     }
 
+    #[inline]
     fn find(&self, key: Key) -> Option<VALUE> {
         let symbol = symbols::symbol(key);
-        // SAFETY: the GVL is held, and the Hash is alive; a Symbol is compared by identity.
-        let mut value = unsafe { rb_sys::rb_hash_lookup2(self.hash, symbol, Qundef as VALUE) };
-        if value == Qundef as VALUE && self.has_string_keys() {
-            // SAFETY: as above; of a String, Ruby's own hash and comparison run.
-            value = unsafe { rb_sys::rb_hash_lookup2(self.hash, symbols::string(symbol), Qundef as VALUE) };
-        }
+        let here = self.entries[..self.count].iter().find(|(known, _)| *known == symbol);
+        let value = match here {
+            Some((_, value)) => *value,
+            None if self.is_whole && !self.has_string_keys => return None,
+            None => self.look_up(symbol),
+        };
         (value != Qundef as VALUE && !NIL_P(value)).then_some(value)
     }
 
-    fn has_string_keys(&self) -> bool {
-        if let Some(known) = self.has_string_keys.get() {
-            return known;
+    #[cold]
+    fn look_up(&self, symbol: VALUE) -> VALUE {
+        // SAFETY: the GVL is held, and the Hash is alive; a Symbol is compared by identity.
+        let mut value = unsafe { rb_sys::rb_hash_lookup2(self.hash, symbol, Qundef as VALUE) };
+        if value == Qundef as VALUE && self.has_string_keys {
+            // SAFETY: as above; of a String, Ruby's own hash and comparison run.
+            value = unsafe { rb_sys::rb_hash_lookup2(self.hash, symbols::string(symbol), Qundef as VALUE) };
         }
-        let mut found = false;
-        self.walk(&mut |key, _| {
-            // SAFETY: the key is in the Hash that is walked.
-            found = unsafe { RB_TYPE_P(key, Type::RUBY_T_STRING) };
-            !found
-        });
-        self.has_string_keys.set(Some(found));
-        found
+        value
     }
 
     /// Calls `visit` with each key and value until it answers `false`.
-    fn walk(&self, visit: &mut dyn FnMut(VALUE, VALUE) -> bool) {
-        let mut visit = visit;
-        // SAFETY: the GVL is held; `each` is called during this call alone, with `visit`. `each` never raises: whatever
-        // takes Ruby code is rescued inside.
-        unsafe {
-            rb_sys::rb_hash_foreach(self.hash, Some(each), (&raw mut visit) as VALUE);
+    fn each_entry(&self, visit: &mut dyn FnMut(VALUE, VALUE) -> bool) {
+        if self.is_whole {
+            let _ = self.entries[..self.count]
+                .iter()
+                .all(|(key, value)| visit(*key, *value));
+        } else {
+            walk(self.hash, visit);
         }
     }
 
@@ -134,7 +158,7 @@ impl<'a> HashPayload<'a> {
 
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
         let value = keys.into_iter().find_map(|key| self.find(key))?;
-        self.text_of(value).map(Cow::Owned)
+        self.text_of(value).as_deref().map(exception::message)
     }
 }
 
@@ -145,27 +169,32 @@ impl Payload for HashPayload<'_> {
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
-        self.walk(&mut |key, value| {
-            if self.jump_is_set() {
-                return false;
-            }
-            // SAFETY: the key is in the Hash that is walked; its name is used before Ruby runs again, or owned.
+        self.each_entry(&mut |key, value| {
+            // SAFETY: the key is alive; a Symbol's name is a String that lives as long.
             let name = unsafe {
                 if RB_SYMBOL_P(key) {
-                    lossy(rb_sys::rb_sym2str(key))
+                    rb_sys::rb_sym2str(key)
                 } else if RB_TYPE_P(key, Type::RUBY_T_STRING) {
-                    lossy(key)
+                    key
                 } else {
                     return true;
                 }
             };
             let value = if ASKS.load(Ordering::Relaxed) {
-                self.asked(&name, value)
+                // SAFETY: it is a String.
+                self.asked(&unsafe { lossy(name) }, value)
             } else {
                 value
             };
-            if let Some(value) = self.read(value) {
-                visit(&name, value);
+            // Read first: the name is lent, and reading may run Ruby.
+            let Some(value) = self.read(value) else {
+                return !self.jump_is_set();
+            };
+            // SAFETY: no Ruby runs while the core has the name.
+            match unsafe { utf8(name) }.map(std::str::from_utf8) {
+                Some(Ok(name)) => visit(name, value),
+                // SAFETY: as above.
+                _ => visit(&unsafe { lossy(name) }, value),
             }
             true
         });
@@ -185,7 +214,7 @@ impl Payload for HashPayload<'_> {
                     let (class, message) = (rb_sys::rb_ary_entry(pair, 0), rb_sys::rb_ary_entry(pair, 1));
                     return Some(ErrorInfo {
                         class: Cow::Owned(self.text_of(class).unwrap_or_default()),
-                        message: Cow::Owned(self.text_of(message).unwrap_or_default()),
+                        message: exception::message(&self.text_of(message).unwrap_or_default()),
                         backtrace: Vec::new(),
                     });
                 }
@@ -215,6 +244,17 @@ impl HashPayload<'_> {
     }
 }
 
+/// Calls `visit` with each key and value of a Hash until it answers `false`.
+#[inline]
+fn walk(hash: VALUE, visit: &mut dyn FnMut(VALUE, VALUE) -> bool) {
+    let mut visit = visit;
+    // SAFETY: the GVL is held; `each` is called during this call alone, with `visit`, and never raises: whatever takes
+    // Ruby code is rescued inside.
+    unsafe {
+        rb_sys::rb_hash_foreach(hash, Some(each), (&raw mut visit) as VALUE);
+    }
+}
+
 unsafe extern "C" fn each(key: VALUE, value: VALUE, visit: VALUE) -> c_int {
     // SAFETY: `walk` passes its own closure.
     let visit = unsafe { &mut *(visit as *mut &mut dyn FnMut(VALUE, VALUE) -> bool) };
@@ -224,4 +264,3 @@ unsafe extern "C" fn each(key: VALUE, value: VALUE, visit: VALUE) -> c_int {
         st_retval::ST_STOP as c_int
     }
 }
-

@@ -7,7 +7,7 @@ use crate::helpers::jump::Jump;
 use crate::helpers::method::{class, define, define_recording};
 use crate::helpers::payload::HashPayload;
 use crate::helpers::text::text;
-use crate::helpers::{exception, field, fiber, telemetry};
+use crate::helpers::{exception, fiber, field, telemetry};
 use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
 use magnus::{function, IntoValue, Object, RHash, RModule, RString, Ruby, Value};
@@ -73,9 +73,12 @@ fn start(ruby: &Ruby, arguments: &[Value]) -> Result<Value> {
         let kind = kind(words(2)?.as_deref().unwrap_or("internal"))?;
         let (traceparent, tracestate) = (words(3)?, words(4)?);
         let remote = traceparent.and_then(|parent| trace::propagation::extract(&parent, tracestate.as_deref()));
-        let hash = argument(1).and_then(RHash::from_value).unwrap_or_else(|| ruby.hash_new());
+        let hash = argument(1)
+            .and_then(RHash::from_value)
+            .unwrap_or_else(|| ruby.hash_new());
         let attributes = HashPayload::new(ruby, hash, tracing.redactor());
         let fiber = fiber::number();
+        let name = tracing.redactor().text(&name).into_owned();
         let span = tracing.start(name, kind, remote, fiber, &attributes);
         attributes.finish()?;
         let span = Mutex::new(span);
@@ -104,26 +107,33 @@ fn kind(name: &str) -> Result<SpanKind> {
 }
 
 fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let [name, value] = arguments.positional else { return Ok(()) };
+    let [name, value] = arguments.positional else {
+        return Ok(());
+    };
     if !this.span.lock().is_recording() {
         return Ok(());
     }
     let tracing = telemetry().tracing();
     let name = owned(ruby, *name)?;
-    let Some(value) = field::read(ruby, value.as_raw(), tracing.redactor())? else { return Ok(()) };
+    let Some(value) = field::read(ruby, value.as_raw(), tracing.redactor())? else {
+        return Ok(());
+    };
     let value = trace::shown(tracing.redactor(), &name, value);
+    let name = trace::named(tracing.redactor(), &name);
     this.span.lock().set_attribute(name, value);
     Ok(())
 }
 
 fn add_event(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let Some(name) = arguments.positional.first() else { return Ok(()) };
+    let Some(name) = arguments.positional.first() else {
+        return Ok(());
+    };
     if !this.span.lock().is_recording() {
         return Ok(());
     }
-    let name = owned(ruby, *name)?;
-    let given = arguments.positional.get(1).and_then(|value| RHash::from_value(*value));
     let tracing = telemetry().tracing();
+    let name = tracing.redactor().text(&owned(ruby, *name)?).into_owned();
+    let given = arguments.positional.get(1).and_then(|value| RHash::from_value(*value));
     let attributes = match given.or(arguments.keywords) {
         Some(hash) => {
             let payload = HashPayload::new(ruby, hash, tracing.redactor());
@@ -139,7 +149,13 @@ fn add_event(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result
 
 /// The span has failed by that exception.
 fn record_exception(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
-    let Some(given) = arguments.positional.first().filter(|given| exception::is(given.as_raw())) else { return Ok(()) };
+    let Some(given) = arguments
+        .positional
+        .first()
+        .filter(|given| exception::is(given.as_raw()))
+    else {
+        return Ok(());
+    };
     if !this.span.lock().is_recording() {
         return Ok(());
     }
@@ -162,7 +178,7 @@ fn fail(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Res
 
 fn rename(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
     let [name] = arguments.positional else { return Ok(()) };
-    let name = owned(ruby, *name)?;
+    let name = telemetry().tracing().redactor().text(&owned(ruby, *name)?).into_owned();
     this.span.lock().set_name(name);
     Ok(())
 }
