@@ -20,10 +20,12 @@ module TaskerTelemetry
       new((rails || Native.default_filters) + config.filter_parameters, config.filter_mask)
     end
 
+    # An application that names nothing has not decided that everything may be shown: it lacks the initializer.
     def self.rails
       return unless defined?(::Rails.application) && ::Rails.application
 
-      ::Rails.application.config.filter_parameters
+      filters = ::Rails.application.config.filter_parameters
+      filters unless filters.empty?
     end
     private_class_method :rails
 
