@@ -79,7 +79,7 @@ module TaskerTelemetry
       { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp,
         process: { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
                    "telemetry.sdk.language" => "ruby" },
-        traces: traces.to_native, otlp: metrics.otlp.to_native }
+        traces: traces.to_native }
         .merge(metrics.to_native)
     end
   end
