@@ -25,7 +25,8 @@ RSpec.describe "Spans of tasks and steps", :collector do
         ->(at) { { started_at: at + 1, execution_duration: 2, completed_at: at } }
     }.each do |how, payload|
       it "is shown #{how}" do
-        TaskerTelemetry.instrument("step.completed", payload.call(ended).merge(task_id: 1, step_id: 2, step_name: "pay"))
+        TaskerTelemetry.instrument("step.completed",
+                                   payload.call(ended).merge(task_id: 1, step_id: 2, step_name: "pay"))
         span = sent(1).first
         expect(span).to have_attributes(name: "step pay", duration: be_within(1e-6).of(2), status: :ok)
         expect(span.end_ns).to eq(1_700_000_000_250_000_000)
@@ -192,7 +193,8 @@ RSpec.describe "Spans of tasks and steps", :collector do
     it "wait for a second, and are marked" do
       publish("step.completed", task_id: 1, step_id: 2)
       eventually(within: 5) { TaskerTelemetry.status.dig(:traces, :pending).zero? }
-      expect(sent(1).first).to have_attributes(duration: 0, attributes: include("tasker_telemetry.start_unknown" => true))
+      expect(sent(1).first).to have_attributes(duration: 0,
+                                               attributes: include("tasker_telemetry.start_unknown" => true))
       expect(TaskerTelemetry.status.dig(:traces, :start_unknown)).to eq(1)
     end
 

@@ -58,7 +58,7 @@ fn each_collector_gets_what_was_recorded_for_it() {
     span(&fresh, "after");
     span(old, "late");
     open.end(None);
-    assert!(fresh.complete(7, 0, Vec::new()));
+    assert!(fresh.complete(7, (0, 1), Vec::new()));
     assert!(fresh.flush(DEADLINE, &|| false));
     assert_eq!(first.taken(), once(["before"]));
     assert_eq!(second.taken(), once(["after", "held", "late", "open"]));

@@ -315,6 +315,9 @@ impl Tracer {
 
     fn pushed(&self, state: &State, pushed: Pushed, length: usize) {
         state.pushed(pushed, length);
+        if !state.started.load(Ordering::Relaxed) {
+            self.inner.totals.settle();
+        }
         if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
@@ -407,9 +410,12 @@ impl Tracer {
     }
 
     /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
-    /// goes on until it is shut down itself.
+    /// goes on until it is shut down itself. When it is given up, nothing has changed.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let delivered = self.flush(timeout, cancelled);
+        if cancelled() {
+            return false;
+        }
         self.line()
             .iter()
             .map(Self::close)

@@ -22,6 +22,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
 /// goes on for what is left of the time.
 fn waiting(seconds: f64, wait: impl Fn(Duration, &dyn Fn() -> bool) -> bool + Send + Sync) -> Result<bool> {
     answering(|| {
+        // In a process that ends before its thread has come to that, what is pushed last would be nobody's.
+        telemetry().stand();
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
         let deadline = Instant::now() + timeout;
         loop {
@@ -41,8 +43,11 @@ fn flush(seconds: f64) -> Result<bool> {
     waiting(seconds, |timeout, cancelled| telemetry().flush(timeout, cancelled))
 }
 
+/// However the wait ends, by its time or by what Ruby raises in it, it was for the last time.
 fn shutdown(seconds: f64) -> Result<bool> {
-    waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled))
+    let delivered = waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled));
+    caught(|| telemetry().shutdown(Duration::ZERO, &|| false));
+    delivered
 }
 
 /// Nothing that happens here may keep the application from forking.
