@@ -56,12 +56,12 @@ module Demo
       steps.select { |span| names.include?(span.name[STEP, 1]) }.sum(&:duration)
     end
 
-    # Whether a step failed, was asked for again, and was done then, one after the other.
+    # Whether a step failed, was asked for again, and was run then, one after the other.
     def retried?
       again = spans.find { |span| span.name == RETRIED } or return false
-      before, after = steps.select { |span| span.attributes["step_id"] == again.attributes["step_id"] }
-                           .sort_by { |span| span.attributes["attempt_number"] }
-      before.status == :error && [before.end_ns, again.start_ns, after.start_ns].each_cons(2).all? { |a, b| a <= b }
+      first, second = steps.select { |span| span.attributes["step_id"] == again.attributes["step_id"] }
+                           .sort_by(&:start_ns)
+      !second.nil? && first.status == :error && first.end_ns <= again.start_ns && again.start_ns <= second.start_ns
     end
 
     # Whether the root lasts from before the first step until after the last.

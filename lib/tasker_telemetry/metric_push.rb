@@ -34,8 +34,7 @@ module TaskerTelemetry
       private
 
       def enabled?
-        config = TaskerTelemetry.config.metrics
-        config.enabled && config.otlp.enabled
+        TaskerTelemetry.config.metrics.pushed?
       end
 
       def new_thread

@@ -203,7 +203,7 @@ RSpec.describe "A collector that fails" do
     it "is waited for with a bounded queue, and what is dropped is counted",
        env: { "OTEL_BSP_MAX_QUEUE_SIZE" => "100" } do
       hang_with_one_on_its_way
-      process.run('record (1..1000).map { |number| "span #{number}" }')
+      process.run('record (1..1000).map { |number| format("span %d", number) }')
       expect(status).to include("queued" => 101, "queue_size" => 100)
       eventually { expect(process.spans_counted).to eq("queue_full" => 900) }
       collector.ok

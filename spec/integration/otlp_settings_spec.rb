@@ -176,7 +176,7 @@ RSpec.describe "OTLP" do
     { "plain" => {}, "compressed" => { "OTEL_EXPORTER_OTLP_COMPRESSION" => "gzip" } }.each do |how, env|
       it "arrives, #{how}" do
         over_grpc(env) do |process|
-          process.run('record Array.new(1000) { |number| "span #{number}" }')
+          process.run('record Array.new(1000) { |number| format("span %d", number) }')
           expect(process.run("TaskerTelemetry.flush(timeout: 30)")).to be(true)
         end
         expect(collector.await_spans(1000).map(&:name)).to match_array(Array.new(1000) { |n| "span #{n}" })

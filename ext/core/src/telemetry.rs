@@ -167,8 +167,11 @@ impl Telemetry {
             let interval = pushing.interval;
             let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
             self.pusher.every(interval);
+            if !push.is_enabled() {
+                self.pusher.resign();
+            }
             if let Some(before) = self.push.swap(Some(Arc::new(push))) {
-                before.retire();
+                before.stop();
             }
         }
         self.tracing.store(Arc::clone(&fresh));
@@ -186,6 +189,13 @@ impl Telemetry {
     #[must_use]
     pub fn pusher(&self) -> &Pusher {
         &self.pusher
+    }
+
+    /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`].
+    pub fn stand(&self) {
+        if self.push.load().as_ref().is_some_and(|push| push.is_enabled()) {
+            self.pusher.stand(&self.registry);
+        }
     }
 
     /// Renders a picture; one for OTLP says whose it is.
@@ -319,27 +329,36 @@ impl Telemetry {
 
     /// Sends what was recorded until now. Whether all of it was taken in time.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
-        let tracing = self.tracing.load_full();
-        let spans = tracing.tracer.flush(timeout, cancelled);
-        let rest = deadline.saturating_duration_since(Instant::now());
-        self.push().is_none_or(|push| push.flush(rest, cancelled)) && spans
+        self.deliver(timeout, cancelled, |tracer| tracer.flush(timeout, cancelled))
     }
 
     /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
-        let tracing = self.tracing.load_full();
-        let rest = || deadline.saturating_duration_since(Instant::now());
-        let mut delivered = tracing.tracer.shutdown(timeout, cancelled);
+        let delivered = self.deliver(timeout, cancelled, |tracer| tracer.shutdown(timeout, cancelled));
         if cancelled() {
             return false;
         }
         if let Some(push) = self.push() {
-            delivered &= push.shutdown(rest(), cancelled);
+            push.stop();
             self.pusher.resign();
         }
-        self.runtime.shutdown(rest()) && delivered
+        self.runtime
+            .shutdown(deadline.saturating_duration_since(Instant::now()))
+            && delivered
+    }
+
+    /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.
+    fn deliver(&self, timeout: Duration, cancelled: &dyn Fn() -> bool, spans: impl FnOnce(&Tracer) -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        let push = self.push();
+        let asked = push.as_ref().map(|push| push.ask());
+        let sent = spans(&self.tracing.load_full().tracer);
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let pushed = push
+            .zip(asked)
+            .is_none_or(|(push, asked)| push.wait(asked, rest, cancelled));
+        pushed && sent
     }
 
     /// To be called before a fork: nothing may run in the background then.

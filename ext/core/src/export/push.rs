@@ -4,12 +4,13 @@
 use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, Error, Session, Signal};
 use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use serde::Serialize;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{poll_fn, Future};
+use std::pin::{pin, Pin};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{interval_at, timeout, MissedTickBehavior};
 
 /// How often a wait looks whether it is to be given up.
 const LOOK: Duration = Duration::from_millis(10);
@@ -157,6 +158,10 @@ impl std::fmt::Debug for Push {
     }
 }
 
+/// A push that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked(u64);
+
 struct Pusher(Weak<Inner>);
 
 impl Push {
@@ -191,20 +196,42 @@ impl Push {
         }
     }
 
+    /// Whether metrics are pushed at all.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.inner.settings.enabled
+    }
+
     /// Pushes now. Whether it was taken, or is not this process's to push. It waits as
     /// [`Tracer::flush`](crate::trace::Tracer::flush) does.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        if !self.inner.settings.enabled {
-            return true;
+        let asked = self.ask();
+        self.wait(asked, timeout, cancelled)
+    }
+
+    /// Asks for a push, for [`Self::wait`] to wait for.
+    pub fn ask(&self) -> Asked {
+        if !self.is_enabled() {
+            return Asked(0);
         }
         let state = self.inner.state();
-        let deadline = Instant::now() + timeout;
         let asked = {
             let mut shared = state.shared.lock();
             shared.asked += 1;
             shared.asked
         };
         state.wake.notify_one();
+        self.runtime.start();
+        Asked(asked)
+    }
+
+    /// Waits for a push. Whether it was taken, or is not this process's to push.
+    pub fn wait(&self, Asked(asked): Asked, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        if !self.is_enabled() {
+            return true;
+        }
+        let state = self.inner.state();
+        let deadline = Instant::now() + timeout;
         if !self.runtime.start() {
             return false;
         }
@@ -222,12 +249,12 @@ impl Push {
     /// Pushes for the last time.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let taken = self.flush(timeout, cancelled);
-        self.runtime.remove(&self.worker);
+        self.stop();
         taken
     }
 
-    /// Pushes no more: another one does, by other settings.
-    pub fn retire(&self) {
+    /// Pushes no more.
+    pub fn stop(&self) {
         self.runtime.remove(&self.worker);
     }
 
@@ -246,6 +273,13 @@ impl Push {
             rejected: shared.rejected,
             last_error: shared.last_error.clone(),
         }
+    }
+}
+
+impl Drop for Push {
+    /// Or it would go on beside the one that took its place.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -282,33 +316,60 @@ impl Inner {
             let elected = self.source.is_elected();
             let rest = {
                 let mut shared = state.shared.lock();
+                if elected && !shared.elected {
+                    // Kept there, since a fork may cut the push off.
+                    shared.next = shared.next.min(Instant::now());
+                }
+                shared.elected = elected;
                 let rest = shared.next.saturating_duration_since(Instant::now());
-                let newly = elected && !std::mem::replace(&mut shared.elected, elected);
                 // What was asked for and failed waits for its time as all do.
-                if rest.is_zero() || newly || shared.asked > tried {
+                if rest.is_zero() || shared.asked > tried {
                     return shared.asked;
                 }
                 rest
             };
-            let look = self.settings.interval / LOOKS;
-            let _ = timeout(rest.min(look), state.wake.notified()).await;
+            let _ = timeout(rest.min(self.look()), state.wake.notified()).await;
         }
+    }
+
+    fn look(&self) -> Duration {
+        self.settings.interval / LOOKS
+    }
+
+    /// Works as long as this process is the one to push: `None` when it is no longer. To ask is what keeps it the one,
+    /// however long the work takes; and a process that was stopped meanwhile asks before it goes on.
+    async fn elected<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        if !self.source.is_elected() {
+            return None;
+        }
+        let mut work = pin!(work);
+        let mut looks = interval_at(tokio::time::Instant::now() + self.look(), self.look());
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll_fn(|context| {
+            while looks.poll_tick(context).is_ready() {
+                if !self.source.is_elected() {
+                    return Poll::Ready(None);
+                }
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
+    /// `None` where there is nothing to push, or it is another process's to push.
+    async fn send(&self, session: &mut Session) -> Option<Answer> {
+        let body = self.elected(self.source.page()).await??;
+        self.elected(session.send(self.client.prepare(&body))).await
     }
 
     async fn push(&self, state: &State, session: &mut Session) {
         let mut tried = state.shared.lock().done;
         loop {
             tried = self.due(state, tried).await;
-            let page = match self.source.is_elected() {
-                true => self.source.page().await,
-                false => None,
-            };
-            // Making it may have taken longer than the office is held.
-            let Some(body) = page.filter(|_| self.source.is_elected()) else {
+            let Some(answer) = self.send(session).await else {
                 self.settle(state, tried, true);
                 continue;
             };
-            let answer = session.send(self.client.prepare(&body)).await;
             let mut shared = state.shared.lock();
             match answer {
                 Answer::Taken { rejected, error } => {

@@ -24,6 +24,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
 /// goes on for what is left of the time.
 fn waiting(seconds: f64, wait: impl Fn(Duration, &dyn Fn() -> bool) -> bool + Send + Sync) -> Result<bool> {
     answering(|| {
+        // In a process that ends before its thread has come to that, what is pushed last would be nobody's.
+        telemetry().stand();
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
         let deadline = Instant::now() + timeout;
         loop {
