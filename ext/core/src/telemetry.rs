@@ -382,6 +382,18 @@ impl Telemetry {
         self.runtime.before_fork();
     }
 
+    /// To be called instead of [`Self::before_fork`] where only the child goes on: it takes over what waits.
+    pub fn before_move(&self) {
+        self.runtime.before_fork();
+        self.tracing.load().tracer.move_out();
+    }
+
+    /// To be called after that in the process that goes on, which is the same one where it failed.
+    pub fn after_move(&self) {
+        self.runtime.after_fork_parent();
+        self.tracing.load().tracer.move_in();
+    }
+
     /// To be called after a fork, or one that failed, in the process that asked for it.
     pub fn after_fork_parent(&self) {
         self.runtime.after_fork_parent();
