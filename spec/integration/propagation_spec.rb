@@ -101,8 +101,8 @@ RSpec.describe "The way of a trace", :collector do
         expect(carried).to eq(clients.map { |span| "00-#{span.trace_id}-#{span.span_id}-01" })
         expect(clients.first).to have_attributes(name: "GET", root?: false)
         expect(clients.first.attributes).to eq(
-          "http.request.method" => "GET", "server.address" => uri.host, "server.port" => uri.port, "url.path" => "/path",
-          "http.response.status_code" => 200
+          "http.request.method" => "GET", "server.address" => uri.host, "server.port" => uri.port,
+          "url.path" => "/path", "http.response.status_code" => 200
         )
       end
     end
