@@ -121,8 +121,7 @@ RSpec.describe "Spans around code" do
       expect(one).to have_attributes(name: "renamed", kind: :internal, status: :error, status_message: "refused")
       expect(one.attributes).to eq(
         "text" => "é", "symbol" => "a", "int" => 8, "float" => 1.5, "yes" => true,
-        "time" => "2024-01-02T03:04:05.000000000Z",
-        "list" => '[1,"two"]', "hash" => '{"a":{"b":1}}'
+        "time" => "2024-01-02T03:04:05.000000000Z", "list" => '[1,"two"]', "hash" => '{"a":{"b":1}}'
       )
       expect(one.events.map { |event| [event.name, event.attributes] })
         .to eq([["paid", { "amount" => 12, "card" => "visa" }], ["bare", {}], ["keywords", { "amount" => 1 }]])

@@ -282,6 +282,14 @@ impl Telemetry {
         self.settle(&open.route, payload, times, open.place, open.around)
     }
 
+    /// Forgets an event whose end will not be told.
+    pub fn abandon(&self, open: &Open) {
+        if let Some(place) = &open.place {
+            let tracing = self.tracing.load();
+            tracing.tracer.contexts().remove(open.fiber, place.context().span_id());
+        }
+    }
+
     /// Takes an event that happens now.
     pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
         let route = self.events.route(name);
