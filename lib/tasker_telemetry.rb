@@ -49,6 +49,7 @@ module TaskerTelemetry
         @config = draft
         @filters = filters
         TelemetrySubscriber.attach
+        Native.join_foreign if Tracing.foreign?
         Tracing.carry(:net_http) if draft.traces.net_http
         MetricPush.start
       end
@@ -256,7 +257,7 @@ module TaskerTelemetry
     #
     # @api private
     def filter_value(name, value)
-      filters.call(name, value)
+      filters.deep(name, value)
     end
 
     # Called by the native side with an event that is for the log.
@@ -265,6 +266,14 @@ module TaskerTelemetry
     def log_event(name, payload, trace_id, span_id, duration, nanoseconds)
       Logs.write(name: name, payload: payload, trace_id: trace_id, span_id: span_id, duration: duration,
                  time: Time.at(0, nanoseconds, :nanosecond))
+    end
+
+    # Called by the native side where an event begins outside of any span.
+    #
+    # @api private
+    # @return [Array(String, String), nil]
+    def foreign_trace
+      Tracing.foreign
     end
 
     # Called by the native side with a sample that it refused and counted.

@@ -27,9 +27,16 @@ module Demo
       end
     end
 
-    # @return [String] where to send by HTTP; a base URL
-    def endpoint
-      @agent.http_endpoint
+    # @return [Hash{String=>String}] what has a process send here by HTTP
+    def over_http
+      { "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" => "http/protobuf",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" => "#{@agent.http_endpoint}/v1/traces" }
+    end
+
+    # @return [Hash{String=>String}] what has a process send here by gRPC
+    def over_grpc
+      { "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" => "grpc",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" => @agent.grpc_endpoint }
     end
 
     # Ends the collector, which hands on all that it had answered for.

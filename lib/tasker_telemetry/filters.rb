@@ -9,16 +9,23 @@ module TaskerTelemetry
   #
   # @api private
   class Filters
+    # How deep is looked, and how many values at most.
+    DEEPEST = 6
+    MOST = 1_000
+    private_constant :DEEPEST, :MOST
+
     # @param config [Configuration]
     # @return [Filters]
     def self.of(config)
       new((rails || Native.default_filters) + config.filter_parameters, config.filter_mask)
     end
 
+    # An application that names nothing has not decided that everything may be shown: it lacks the initializer.
     def self.rails
       return unless defined?(::Rails.application) && ::Rails.application
 
-      ::Rails.application.config.filter_parameters
+      filters = ::Rails.application.config.filter_parameters
+      filters unless filters.empty?
     end
     private_class_method :rails
 
@@ -56,7 +63,32 @@ module TaskerTelemetry
       value
     end
 
+    # As {#call}, with what is in a Hash or an Array. Of what is deeper or more than anybody reads, nothing is shown.
+    #
+    # @param (see #call)
+    # @return (see #call)
+    def deep(name, value, depth = DEEPEST, room = [MOST])
+      return if (room[0] -= 1).negative?
+      return call(name, value) unless value.is_a?(Hash) || value.is_a?(Array)
+
+      inside(name, value, depth - 1, room) if depth.positive?
+    end
+
     private
+
+    def inside(name, value, depth, room)
+      return value.first(MOST).map { |inner| deep(name, inner, depth, room) } if value.is_a?(Array)
+
+      value.to_h { |key, inner| [key, deep(named(key, name), inner, depth, room)] }
+    end
+
+    # What has no name of its own has that of what it is in.
+    def named(key, outer)
+      case key
+      when String, Symbol then Text.of(key)
+      else outer
+      end
+    end
 
     # The same in the native side's syntax.
     def linear(pattern)

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require "tasker_telemetry/failure"
-require "tasker_telemetry/redaction"
 
 module TaskerTelemetry
   # Keeps what a subscriber raises away from the code that published the event: it is counted, logged now and then, and
@@ -49,7 +48,7 @@ module TaskerTelemetry
         Thread.current[REPORTING] = true
         begin
           Log.limited([:subscriber, subscriber], :error) do
-            "#{subscriber} raised on the event #{Text.of(event)}: #{Redaction.text(Failure.describe(error))}"
+            "#{subscriber} raised on the event #{Text.of(event)}: #{Failure.describe(error)}"
           end
           report(subscriber, event, error)
         ensure

@@ -23,7 +23,7 @@ module TaskerTelemetry
       def instrument(name, payload, &)
         name = name.name if name.is_a?(Symbol)
         payload = writable(payload)
-        Native.publishing(payload, block_given?)
+        Native.publishing(name, payload, block_given?)
         bus.instrument(name, payload, &)
       end
 

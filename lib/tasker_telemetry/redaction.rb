@@ -16,16 +16,21 @@ module TaskerTelemetry
       # @param text [Object] whatever has `to_s`
       # @return [String] without the secrets that it shows
       def text(text)
-        Native.redact(Text.of(text)[0, LONGEST])
+        Native.redact(Text.beginning(Text.of(text), LONGEST))
       end
 
       # @param payload [Hash] made of Hashes, Arrays and scalars, without cycles
       # @return [Hash] a copy without secrets
       def payload(payload)
-        payload.to_h { |key, value| [key, value(Text.of(key), value)] }
+        payload.to_h { |key, value| [named(key), value(Text.of(key), value)] }
       end
 
       private
+
+      # Whoever makes keys of what comes in has anything in them.
+      def named(key)
+        key.is_a?(String) ? text(key) : key
+      end
 
       def value(key, value)
         return TaskerTelemetry.config.filter_mask if Native.hides?(key)

@@ -30,6 +30,15 @@ module TaskerTelemetry
         text.gsub(%r{(://)[^/?#\s"]*@}, '\1')
       end
 
+      # @param text [String]
+      # @param longest [Integer] characters that are kept
+      # @return [String] the beginning, without a URL that was cut: its password would not be recognized as one
+      def beginning(text, longest)
+        return text if text.length <= longest
+
+        text[0, longest].sub(%r{(://)[^\s"'`<>\\]*\z}, '\1')
+      end
+
       private
 
       def converted(text, **options)

@@ -38,7 +38,7 @@ module TaskerTelemetry
 
       # Runs the block inside a span. The span ends with the block, however the block is left.
       def in_span(name, attributes = nil, kind = :internal, headers = nil)
-        span = Native.start_span(name, attributes, kind, *(headers || foreign))
+        span = start(name, attributes, kind, headers)
         begin
           yield span
         rescue Exception => e # rubocop:disable Lint/RescueException -- what a signal ended has failed as well
@@ -51,7 +51,9 @@ module TaskerTelemetry
 
       # Begins a span that somebody else ends.
       def start(name, attributes, kind, headers = nil)
-        Native.start_span(name, attributes, kind, *(headers || foreign))
+        parent = headers || foreign
+        # Nothing to splat makes an object too.
+        parent ? Native.start_span(name, attributes, kind, *parent) : Native.start_span(name, attributes, kind)
       end
 
       # @return [Place, nil] the current span's
@@ -76,13 +78,17 @@ module TaskerTelemetry
       def foreign
         return unless foreign? && !Native.tracing?
 
+        # Events begin on the native side, which asks only where it was told to.
+        Native.join_foreign
         context = ::OpenTelemetry::Trace.current_span.context
         return unless context.valid?
 
         ["00-#{context.hex_trace_id}-#{context.hex_span_id}-0#{context.trace_flags.sampled? ? 1 : 0}",
          context.tracestate&.to_s]
-      rescue StandardError => e
-        Log.limited(:tracing, :foreign) { "OpenTelemetry's current span could not be read: #{Failure.describe(e)}" }
+      rescue *Failure::PASSING
+        raise
+      rescue Exception => e # rubocop:disable Lint/RescueException -- code of another library's, and events pass here
+        Log.limited(%i[tracing foreign]) { "OpenTelemetry's current span could not be read: #{Failure.describe(e)}" }
         nil
       end
 

@@ -362,7 +362,7 @@ RSpec.describe "Events" do
         spans = @collector.await_spans(4)
         expect(spans.map { |span| span.name[/[a-z.]+/] }).to contain_exactly("events.odd", "events.odd", "task", "around")
         expect(spans.map { |span| span.attributes.to_s.bytesize + span.status_message.to_s.bytesize }).to all be < 20_000
-        expect(log.string.lines.size).to eq(2)
+        expect(log.string.lines).to have_attributes(size: 2)
         expect(log.string.lines.map(&:bytesize)).to all be < 80_000
         expect(log.string.lines.map { |line| JSON.parse(line)["event"] }).to all eq("events.odd")
         expect(TaskerTelemetry.export(:openmetrics).bytesize).to be < 100_000

@@ -4,15 +4,15 @@ RSpec.describe TaskerTelemetry::Redaction do
   {
     "password=hunter2" => "password=[FILTERED]",
     "api_key: hunter2, user: jo" => "api_key: [FILTERED], user: jo",
-    '{"access_token":"hunter2","id":7}' => '{"access_token":[FILTERED],"id":7}',
-    '{"password"=>"hunter2 and \" more", "id"=>7}' => '{"password"=>[FILTERED], "id"=>7}',
-    '{\"secret\":\"hunter2\"}' => '{\"secret\":[FILTERED]}',
-    'password="hunter2 unclosed' => "password=[FILTERED]",
+    '{"access_token":"hunter2","id":7}' => '{"access_token":"[FILTERED]","id":7}',
+    '{"password"=>"hunter2 and \" more", "id"=>7}' => '{"password"=>"[FILTERED]", "id"=>7}',
+    '{\"secret\":\"hunter2\"}' => '{\"secret\":\"[FILTERED]\"}',
+    'password="hunter2 unclosed' => 'password="[FILTERED]',
     "Authorization: Digest hunter2" => "Authorization: [FILTERED]",
     "sent Bearer hunter2." => "sent Bearer [FILTERED]",
     "redis://jo:hunter2@host:1/0" => "redis://[FILTERED]@host:1/0",
     "https://hunter2:p@ss@host/path" => "https://[FILTERED]@host/path",
-    "token: Bearer hunter2" => "token: [FILTERED] [FILTERED]",
+    "token: Bearer hunter2" => "token: [FILTERED]",
     "order 7: 5 items at 12:00" => "order 7: 5 items at 12:00",
     "nothing to hide" => "nothing to hide"
   }.each do |text, redacted|

@@ -352,8 +352,8 @@ fn a_span_without_a_start_waits_for_one() {
     assert_eq!(sending.tracer.stats().pending, 1);
     assert!(sending
         .tracer
-        .complete(1, 3_000_000_000, vec![KeyValue::new("rich", true)]));
-    assert!(!sending.tracer.complete(1, 3_000_000_000, Vec::new()));
+        .complete(1, (3_000_000_000, 5_000_000_000), vec![KeyValue::new("rich", true)]));
+    assert!(!sending.tracer.complete(1, (3_000_000_000, 5_000_000_000), Vec::new()));
     assert!(sending.flush());
     let span = collector.spans().remove(0);
     assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 2_000_000_000);

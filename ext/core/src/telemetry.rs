@@ -162,17 +162,23 @@ impl Telemetry {
         if before.settings == settings {
             return Ok(());
         }
-        if before.settings.push != settings.push {
-            let pushing = push::Settings::resolve(&settings.push, env)?;
-            self.pusher.every(pushing.interval);
+        let pushing = (before.settings.push != settings.push)
+            .then(|| push::Settings::resolve(&settings.push, env))
+            .transpose()?;
+        let fresh = Arc::new(Tracing::after(&before.tracer, settings, env)?);
+        if let Some(pushing) = pushing {
+            let interval = pushing.interval;
             let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
+            self.pusher.every(interval);
             if !push.goes_on() {
                 self.pusher.resign();
             }
-            self.push.store(Some(Arc::new(push)));
+            if let Some(before) = self.push.swap(Some(Arc::new(push))) {
+                before.stop();
+            }
         }
-        let fresh = Tracing::new(settings, &self.runtime, &self.registry, env)?;
-        self.tracing.store(Arc::new(fresh));
+        self.tracing.store(Arc::clone(&fresh));
+        before.tracer.retire(&fresh.tracer);
         Ok(())
     }
 
@@ -332,12 +338,15 @@ impl Telemetry {
         self.deliver(timeout, cancelled, |tracer| tracer.flush(timeout, cancelled))
     }
 
-    /// As [`Self::flush`]; then nothing is sent any more, and the background ends.
+    /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let rest = || deadline.saturating_duration_since(Instant::now());
         self.pusher.leave();
         let mut delivered = self.deliver(timeout, cancelled, |tracer| tracer.shutdown(timeout, cancelled));
+        if cancelled() {
+            return false;
+        }
         if let Some(push) = self.push() {
             // Of processes that end at once, the last one is to push what all have counted.
             while self.pusher.another_leaves() {
@@ -373,6 +382,18 @@ impl Telemetry {
         self.runtime.before_fork();
     }
 
+    /// To be called instead of [`Self::before_fork`] where only the child goes on: it takes over what waits.
+    pub fn before_move(&self) {
+        self.runtime.before_fork();
+        self.tracing.load().tracer.move_out();
+    }
+
+    /// To be called after that in the process that goes on, which is the same one where it failed.
+    pub fn after_move(&self) {
+        self.runtime.after_fork_parent();
+        self.tracing.load().tracer.move_in();
+    }
+
     /// To be called after a fork, or one that failed, in the process that asked for it.
     pub fn after_fork_parent(&self) {
         self.runtime.after_fork_parent();
@@ -395,6 +416,16 @@ impl Tracing {
         Ok(Self {
             redactor: settings.filter.redactor()?,
             tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
+            settings,
+        })
+    }
+
+    /// What goes on under other settings.
+    fn after(before: &Tracer, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<Self> {
+        let resolved = trace::Settings::resolve(&settings.traces, env)?;
+        Ok(Self {
+            redactor: settings.filter.redactor()?,
+            tracer: before.succeed(resolved)?,
             settings,
         })
     }

@@ -129,7 +129,7 @@ module TaskerTelemetry
         text = Text.of(beginning)
         longest = [LONGEST_TEXT, @room].min
         @room -= [text.length, longest].min
-        text.length > longest ? "#{text[0, longest]}#{CUT}" : text
+        text.length > longest ? "#{Text.beginning(text, longest)}#{CUT}" : text
       end
 
       # Bytes that are text are shown, though nobody said so.

@@ -21,8 +21,11 @@ module TaskerTelemetry
           @tasker_telemetry_trace = Tracing.carried(job_data)
         end
 
-        # @return [Array, nil]
+        # @return [Array, nil] the trace that it was enqueued in
         attr_reader :tasker_telemetry_trace
+
+        # @return [Array, nil] the place of its last run, where it belongs if it is enqueued again after that has failed
+        attr_accessor :tasker_telemetry_run
       end
 
       # Takes the events of jobs in from ActiveSupport::Notifications.
@@ -38,11 +41,11 @@ module TaskerTelemetry
           job = payload[:job]
           attributes = { "messaging.system" => "active_job", "messaging.destination.name" => job.queue_name.to_s,
                          "messaging.message.id" => job.job_id, "code.namespace" => job.class.name }
-          headers = job.tasker_telemetry_trace if @kind == :consumer
-          span = Tracing.start("#{job.class.name} #{@operation}", attributes, @kind, headers)
+          span = Tracing.start("#{job.class.name} #{@operation}", attributes, @kind, around(job))
           open.push([id, payload, span])
+          job.tasker_telemetry_run = Tracing.carried(Tracing.headers) if @kind == :consumer
         rescue StandardError => e
-          Log.limited(:tracing, :jobs) { "a job's span could not begin: #{Failure.describe(e)}" }
+          Log.limited(%i[tracing jobs]) { "a job's span could not begin: #{Failure.describe(e)}" }
         end
 
         def finish(_name, _id, payload)
@@ -56,6 +59,13 @@ module TaskerTelemetry
         end
 
         private
+
+        # @return [Array, nil] nil for what is open here
+        def around(job)
+          return job.tasker_telemetry_trace if @kind == :consumer
+
+          job.tasker_telemetry_run unless Native.tracing?
+        end
 
         # Per fiber, since runs nest.
         def open

@@ -62,7 +62,7 @@ class AuditWorkflow
 
   # A large package takes two attempts, so that small ones behind it need not wait for the whole of it.
   def step(name, attempt = 1, &block)
-    Metrics::STEPS.time(step: name) { @events.step(name, attempt) { block.call(attempt) } }
+    @events.step(name, attempt) { Metrics::STEPS.time(step: name) { block.call(attempt) } }
   rescue Postponed
     @events.retried(name, attempt + 1)
     step(name, attempt + 1, &block)

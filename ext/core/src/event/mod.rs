@@ -42,6 +42,6 @@ pub use key::{intern, Key};
 pub use listing::{Listed, ListedMetric};
 pub use mapping::{Backends, Label, Mapping, Priority};
 pub use payload::{ErrorInfo, Payload, Value};
-pub use redact::{Redactor, DEFAULT_FILTERS, DEFAULT_MASK};
+pub use redact::{without_cut_url, Redactor, DEFAULT_FILTERS, DEFAULT_MASK};
 pub use route::Route;
 pub use told::{Begun, Decision, Family, Kind, Names, Outcome, Times, Told, Transition};

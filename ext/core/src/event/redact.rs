@@ -132,7 +132,8 @@ impl Redactor {
 
     fn is_filtered(&self, key: &str) -> bool {
         let lower = key.to_lowercase();
-        self.filters.iter().any(|filter| lower.contains(&**filter))
+        has_authorization(key)
+            || self.filters.iter().any(|filter| lower.contains(&**filter))
             || self.patterns.iter().any(|pattern| pattern.is_match(key))
     }
 
@@ -349,10 +350,33 @@ fn word(bytes: &[u8], from: usize) -> usize {
         .map_or(bytes.len(), |length| from + length)
 }
 
+/// Whether a byte is no part of a URL.
+fn outside(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\')
+}
+
+/// Whether the part of a URL that names user and host ends here.
+fn ends_authority(byte: &u8) -> bool {
+    matches!(byte, b'/' | b'?' | b'#')
+}
+
+/// The beginning of a text, without the URL that was cut in the middle: what stands in it before an `@` is masked, but
+/// the `@` may have been cut off.
+#[must_use]
+pub fn without_cut_url(beginning: &str) -> &str {
+    let Some(at) = beginning.rfind("://").map(|at| at + 3) else {
+        return beginning;
+    };
+    let rest = &beginning.as_bytes()[at..];
+    if rest.iter().any(outside) || (rest.len() > LONGEST_USER_INFO && rest.iter().any(ends_authority)) {
+        return beginning;
+    }
+    &beginning[..at]
+}
+
 /// Masks what stands before the host of a URL, and answers where to look on.
 fn user_info(bytes: &[u8], from: usize, masked: &mut Masked<'_, '_>) -> usize {
-    let outside = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\');
-    let ends = |byte: &u8| outside(byte) || matches!(byte, b'/' | b'?' | b'#');
+    let ends = |byte: &u8| outside(byte) || ends_authority(byte);
     let length = bytes[from..].iter().position(ends).unwrap_or(bytes.len() - from);
     let authority = &bytes[from..from + length];
     let at_sign = |part: &[u8]| part.iter().rposition(|byte| *byte == b'@');
@@ -427,6 +451,23 @@ mod tests {
 
     fn scrub(text: &str) -> String {
         Redactor::default().text(text).into_owned()
+    }
+
+    #[test]
+    fn a_url_that_was_cut_is_left_out() {
+        for (text, kept) in [
+            ("see https://me:hunt", "see https://"),
+            ("see https://ghp_123", "see https://"),
+            ("see https://me:hun/ter", "see https://"),
+            ("see https://example.org/ and more", "see https://example.org/ and more"),
+            ("nothing: to see", "nothing: to see"),
+        ] {
+            assert_eq!(without_cut_url(text), kept);
+        }
+        let long = format!("https://example.org/{}", "x".repeat(LONGEST_USER_INFO));
+        assert_eq!(without_cut_url(&long), long);
+        let long = format!("https://{}", "x".repeat(LONGEST_USER_INFO));
+        assert_eq!(without_cut_url(&long), "https://");
     }
 
     #[test]

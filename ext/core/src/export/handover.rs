@@ -1,8 +1,7 @@
 //! Lets the background ask another thread of the process for a page: what it takes to make one, such as running code of
 //! the application's, may be that thread's to do alone.
 
-use crate::runtime::PerProcess;
-use parking_lot::{Condvar, Mutex};
+use crate::runtime::{Condvar, Mutex, PerProcess};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -105,7 +104,7 @@ impl Handover {
             if rest.is_zero() || cancelled() {
                 return None;
             }
-            desk.ordered.wait_for(&mut order, rest);
+            order = desk.ordered.wait_for(order, rest);
         }
         order.open = false;
         Some(order.number)

@@ -2,8 +2,7 @@
 //! time: totals are cumulative, so a push that failed is made up for by the next one.
 
 use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, Error, Session, Signal};
-use crate::runtime::{PerProcess, Runtime, Work, Worker};
-use parking_lot::{Condvar, Mutex};
+use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use serde::Serialize;
 use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
@@ -245,7 +244,7 @@ impl Push {
             if rest.is_zero() || cancelled() {
                 return false;
             }
-            state.settled.wait_for(&mut shared, rest.min(LOOK));
+            shared = state.settled.wait_for(shared, rest.min(LOOK));
         }
         shared.taken
     }

@@ -13,12 +13,13 @@
 //!
 //! [`fork::generation`]: crate::arena::fork::generation
 
+mod lock;
 mod per_process;
 mod random;
 mod thread;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+pub(crate) use lock::{Condvar, Mutex};
 pub(crate) use per_process::PerProcess;
 pub(crate) use random::with_random;
 use std::future::Future;
@@ -92,12 +93,17 @@ impl Runtime {
 
     /// Takes a worker away; what it was doing is dropped.
     pub fn remove(&self, worker: &Arc<dyn Worker>) {
+        self.forget(worker);
+        self.restart();
+    }
+
+    /// Takes a worker away that has ended, or never began.
+    pub fn forget(&self, worker: &Arc<dyn Worker>) {
         self.workers.rcu(|workers| {
             let mut workers = Vec::clone(workers);
             workers.retain(|known| !Arc::ptr_eq(known, worker));
             workers
         });
-        self.restart();
     }
 
     /// Lets a thread that runs go on with other workers.
@@ -175,6 +181,12 @@ impl Runtime {
             thread.stop();
             thread.wait(timeout)
         })
+    }
+
+    /// Whether there is anything to do.
+    #[must_use]
+    pub fn has_workers(&self) -> bool {
+        !self.workers.load().is_empty()
     }
 
     /// Whether there is a thread that was not told to end.

@@ -1,7 +1,7 @@
 //! The thread of the runtime.
 
+use super::lock::{Condvar, Mutex};
 use super::Worker;
-use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -68,11 +68,11 @@ impl Thread {
         let deadline = Instant::now().checked_add(timeout);
         let mut ended = self.ended.ended.lock();
         while !*ended {
-            match deadline {
-                Some(deadline) if self.ended.condition.wait_until(&mut ended, deadline).timed_out() => return *ended,
-                Some(_) => {}
-                None => self.ended.condition.wait(&mut ended),
-            }
+            ended = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return false,
+                Some(rest) => self.ended.condition.wait_for(ended, rest),
+                None => self.ended.condition.wait(ended),
+            };
         }
         drop(ended);
         // All that is left to it is to leave.

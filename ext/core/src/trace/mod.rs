@@ -34,7 +34,7 @@ pub use sampling::{Root, Sampler};
 pub use settings::{Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
-pub use story::{attributes, fail, shown, About, Place, Story};
+pub use story::{attributes, fail, named, shown, About, Place, Story};
 pub use totals::{DropReason, Totals};
 pub use tracer::{Beginning, Tracer};
 

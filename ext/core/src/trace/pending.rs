@@ -55,12 +55,12 @@ impl Pending {
         out
     }
 
-    /// Takes out the one of that key, with the start and what else is known now.
-    pub(super) fn complete(&mut self, key: u64, start: i64, attributes: Vec<KeyValue>) -> Option<Over> {
+    /// Takes out the one of that key, with what is known now. Who knows how long it took knows better when it ended, too.
+    pub(super) fn complete(&mut self, key: u64, times: (i64, i64), attributes: Vec<KeyValue>) -> Option<Over> {
         let Waiting {
             mut record, priority, ..
         } = self.remove(key)?;
-        record.start = start;
+        (record.start, record.end) = times;
         for attribute in attributes {
             match record.attributes.iter_mut().find(|known| known.key == attribute.key) {
                 Some(known) => known.value = attribute.value,
@@ -97,6 +97,16 @@ impl Pending {
             over.extend(self.remove(key).map(unknown));
         }
         over
+    }
+
+    /// Takes out all as they are, with their keys, for another one to hold.
+    pub(super) fn hand_over(&mut self) -> Vec<(u64, SpanRecord, Priority)> {
+        let mut all: Vec<_> = self.waiting.drain().collect();
+        self.order.clear();
+        all.sort_by_key(|(_, waiting)| waiting.until);
+        all.into_iter()
+            .map(|(key, waiting)| (key, waiting.record, waiting.priority))
+            .collect()
     }
 
     /// Takes out all.
@@ -143,11 +153,11 @@ mod tests {
         poor.attributes = vec![KeyValue::new("a", 1), KeyValue::new("b", 1)];
         assert!(pending.hold(7, poor, Priority::High, now).is_none());
         let more = vec![KeyValue::new("b", 2), KeyValue::new("c", 3)];
-        let (done, priority) = pending.complete(7, 4, more).unwrap();
-        assert_eq!((done.start, done.end, priority), (4, 10, Priority::High));
+        let (done, priority) = pending.complete(7, (4, 11), more).unwrap();
+        assert_eq!((done.start, done.end, priority), (4, 11, Priority::High));
         let expected = [KeyValue::new("a", 1), KeyValue::new("b", 2), KeyValue::new("c", 3)];
         assert_eq!(done.attributes, expected);
-        assert!(pending.complete(7, 4, Vec::new()).is_none());
+        assert!(pending.complete(7, (4, 11), Vec::new()).is_none());
         assert!(pending.over(now + PATIENCE).is_empty());
     }
 
@@ -188,7 +198,7 @@ mod tests {
         assert_eq!(pending.len(), MOST);
         for key in 0..10 * MOST as u64 {
             pending.hold(key, record(1), Priority::Normal, now);
-            pending.complete(key, 0, Vec::new());
+            pending.complete(key, (0, 1), Vec::new());
         }
         assert!(pending.order.len() <= 2 * MOST + 1);
     }

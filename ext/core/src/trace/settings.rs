@@ -94,7 +94,7 @@ impl Settings {
         }
         let (identity, resource_attributes) = resource(options, env)?;
         Ok(Self {
-            enabled: options.enabled.unwrap_or(false) && !disabled(env),
+            enabled: options.enabled.unwrap_or(false) && !disabled(env) && !is_without_exporter(env),
             destination,
             sampler: sampler(options, env)?,
             queue_size: queue_size as usize,
@@ -105,6 +105,11 @@ impl Settings {
             resource_attributes,
         })
     }
+}
+
+/// Whether the environment says that spans are not to be sent.
+fn is_without_exporter(env: Env<'_>) -> bool {
+    variable(env, "OTEL_TRACES_EXPORTER").is_some_and(|value| value.trim().eq_ignore_ascii_case("none"))
 }
 
 fn queue_size(options: &Options, env: Env<'_>) -> Result<u64> {

@@ -2,12 +2,12 @@
 
 use super::pending::Pending;
 use super::queue::{Pushed, Queue};
-use super::record::Priority;
+use super::record::{Priority, SpanRecord};
 use super::totals::DropReason;
 use crate::export::transports::otlp::Backoff;
+use crate::runtime::{Condvar, Mutex};
 use bytes::Bytes;
 use opentelemetry_sdk::trace::SpanData;
-use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -39,6 +39,14 @@ pub(super) struct Shared {
     pub(super) dropped: [u64; DropReason::ALL.len()],
     pub(super) start_unknown: u64,
     pub(super) last_error: Option<String>,
+}
+
+/// What waits, taken out of one process's state for another's.
+#[derive(Default)]
+pub(super) struct Load {
+    pub(super) spans: Vec<(Box<SpanData>, Priority)>,
+    pub(super) batch: Option<Batch>,
+    pub(super) pending: Vec<(u64, SpanRecord, Priority)>,
 }
 
 /// What waits in one process, and how its worker is woken.
@@ -82,26 +90,36 @@ impl State {
         }
     }
 
-    /// Puts a span in line. Whether one was dropped for want of room.
-    pub(super) fn push(&self, span: Box<SpanData>, priority: Priority) -> bool {
-        let mut shared = self.shared.lock();
-        let pushed = shared.queue.push(span, priority);
-        let length = shared.queue.len();
-        if pushed != Pushed::In {
-            shared.dropped[DropReason::QueueFull as usize] += 1;
-        }
-        drop(shared);
+    /// Wakes the worker when a span that was put in line is a reason to.
+    pub(super) fn pushed(&self, pushed: Pushed, length: usize) {
         // The first one starts the delay and a full batch ends it; the worker looks by itself in between.
         if pushed == Pushed::In && (length == 1 || length == self.batch_size) {
             // The runtime is asked for again here: it may have found no thread or descriptor to run with.
             self.started.store(false, Ordering::Relaxed);
             self.wake.notify_one();
         }
-        pushed != Pushed::In
     }
 }
 
 impl Shared {
+    /// Puts a span in line.
+    pub(super) fn push(&mut self, span: Box<SpanData>, priority: Priority) -> Pushed {
+        let pushed = self.queue.push(span, priority);
+        if pushed != Pushed::In {
+            self.dropped[DropReason::QueueFull as usize] += 1;
+        }
+        pushed
+    }
+
+    /// Takes out all that waits.
+    pub(super) fn unload(&mut self) -> Load {
+        Load {
+            spans: self.queue.drain(),
+            batch: self.batch.take(),
+            pending: self.pending.hand_over(),
+        }
+    }
+
     /// Number of the oldest span that has not left.
     pub(super) fn oldest(&self) -> Option<u64> {
         let batch = self.batch.as_ref().map(|batch| batch.oldest);

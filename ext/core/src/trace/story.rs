@@ -9,7 +9,8 @@ use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
 use super::{ids, Tracer};
 use crate::arena::Registry;
-use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
+use crate::event::{without_cut_url, ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
+use crate::export::transports::head;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
@@ -139,7 +140,8 @@ impl Story<'_> {
     /// `around` is what it happened in.
     pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<Place>, around: Option<&SpanContext>) {
         if let (Some(key), Some(start)) = (told.completes, told.start_ns) {
-            self.tracer.complete(key, start, self.attributes(payload));
+            self.tracer
+                .complete(key, (start, told.end_ns), self.attributes(payload));
         }
         if !told.decision.traces || (told.kind() == Kind::Start && told.task_id.is_some()) {
             return;
@@ -267,10 +269,25 @@ pub fn attributes(redactor: &Redactor, payload: &dyn Payload) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(8);
     payload.for_each(&mut |name, value| {
         if !TOLD_ELSEWHERE.contains(&name) {
-            attributes.push(KeyValue::new(name.to_owned(), shown(redactor, name, value)));
+            attributes.push(KeyValue::new(named(redactor, name), shown(redactor, name, value)));
         }
     });
     attributes
+}
+
+/// The name of an attribute, as it may be shown: whoever makes names of what comes in has anything in them.
+pub fn named(redactor: &Redactor, name: &str) -> String {
+    let usual = name.len() <= LONGEST_NAME && !name.bytes().any(|byte| matches!(byte, b':' | b'=' | b' '));
+    if usual {
+        return name.to_owned();
+    }
+    let kept = head(name, LONGEST_NAME);
+    let kept = if kept.len() < name.len() {
+        without_cut_url(kept)
+    } else {
+        kept
+    };
+    redactor.text(kept).into_owned()
 }
 
 /// A value under that name, as it may be shown.
@@ -292,6 +309,9 @@ pub fn shown(redactor: &Redactor, name: &str, value: Value<'_>) -> opentelemetry
         time @ Value::Time(_) => time.into_text().into_owned().into(),
     }
 }
+
+/// Bytes of an attribute's name, at most.
+const LONGEST_NAME: usize = 256;
 
 /// What the event `exception` and the status say.
 const TOLD_ELSEWHERE: [&str; 5] = [

@@ -4,21 +4,23 @@ use super::contexts::Contexts;
 use super::derive::Identity;
 use super::ids;
 use super::limits::Limits;
+use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
 use super::span::{Recording, Span};
-use super::state::State;
+use super::state::{Batch, Load, State};
 use super::stats::Stats;
 use super::totals::{DropReason, Totals};
 use super::worker::Sender;
 use crate::arena::fork;
 use crate::export::transports::otlp;
-use crate::runtime::{PerProcess, Runtime, Worker};
+use crate::runtime::{Mutex, PerProcess, Runtime, Worker};
+use arc_swap::ArcSwap;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) struct Inner {
     pub(super) settings: Settings,
     scope: InstrumentationScope,
-    contexts: Contexts,
+    contexts: Arc<Contexts>,
     state: PerProcess<State>,
     runtime: Arc<Runtime>,
     pub(super) totals: Arc<dyn Totals>,
@@ -36,6 +38,16 @@ pub(super) struct Inner {
     closed: AtomicBool,
     /// What sends; nothing where traces are off.
     worker: OnceLock<Arc<dyn Worker>>,
+    /// Who takes the spans that end from now on: the application has changed its mind. Set before the lock of the state
+    /// is taken once more, so that who looks for it under that lock never adds to what nobody sends.
+    successor: OnceLock<Tracer>,
+    /// Those before this one that may still have something to send.
+    predecessors: ArcSwap<Vec<Tracer>>,
+    /// What waits, while this process becomes another one. Taken by the thread that does that, and by no other.
+    moving: Mutex<Load>,
+    /// Which process became which, by their generations.
+    moved_from: AtomicU32,
+    home: AtomicU32,
 }
 
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
@@ -69,6 +81,34 @@ impl Tracer {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
+        Self::with(settings, runtime, totals, Arc::default())
+    }
+
+    /// A tracer for other settings that goes on where this one stands: what is current stays so. Once it is in use, this
+    /// one is to [retire](Self::retire).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn succeed(&self, settings: Settings) -> otlp::Result<Self> {
+        let Inner {
+            runtime,
+            totals,
+            contexts,
+            ..
+        } = &*self.inner;
+        let successor = Self::with(settings, runtime, Arc::clone(totals), Arc::clone(contexts))?;
+        // A process that has shut down stays so.
+        let closed = self.inner.closed.load(Ordering::SeqCst);
+        successor.inner.closed.store(closed, Ordering::SeqCst);
+        Ok(successor)
+    }
+
+    fn with(
+        settings: Settings,
+        runtime: &Arc<Runtime>,
+        totals: Arc<dyn Totals>,
+        contexts: Arc<Contexts>,
+    ) -> otlp::Result<Self> {
         let client = otlp::Client::new(settings.destination.clone())?;
         let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size));
         let enabled = settings.enabled;
@@ -77,12 +117,17 @@ impl Tracer {
             scope: InstrumentationScope::builder("tasker_telemetry")
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
-            contexts: Contexts::default(),
+            contexts,
             state,
             runtime: Arc::clone(runtime),
             totals,
             closed: AtomicBool::new(false),
             worker: OnceLock::new(),
+            successor: OnceLock::new(),
+            predecessors: ArcSwap::default(),
+            moving: Mutex::default(),
+            moved_from: AtomicU32::new(0),
+            home: AtomicU32::new(0),
         });
         if enabled {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
@@ -132,6 +177,7 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut attributes) {
             return span;
         }
+        let began = at.is_none().then(Instant::now);
         let start_time = at.map_or_else(SystemTime::now, record::system_time);
         span.recording = Some(Recording {
             data: Box::new(SpanData {
@@ -149,7 +195,7 @@ impl Tracer {
                 status: opentelemetry::trace::Status::Unset,
                 instrumentation_scope: self.inner.scope.clone(),
             }),
-            began: at.is_none().then(Instant::now),
+            began,
         });
         span
     }
@@ -178,6 +224,10 @@ impl Tracer {
         }
         let state = self.state();
         let mut shared = state.shared.lock();
+        if let Some(successor) = self.inner.successor.get() {
+            drop(shared);
+            return successor.hold(key, record, priority);
+        }
         let over = shared.pending.hold(key, record, priority, Instant::now());
         shared.start_unknown += u64::from(over.is_some());
         let first = shared.pending.len() == 1;
@@ -191,12 +241,19 @@ impl Tracer {
         }
     }
 
-    /// Sends a span that waits under that key, with the start and what else is known now. Whether there was one.
-    pub fn complete(&self, key: u64, start: i64, attributes: Vec<KeyValue>) -> bool {
-        let completed = self.state().shared.lock().pending.complete(key, start, attributes);
-        let Some((record, priority)) = completed else {
+    /// Sends a span that waits under that key, with its start, its end and what else is known now. Whether there was
+    /// one.
+    pub fn complete(&self, key: u64, times: (i64, i64), attributes: Vec<KeyValue>) -> bool {
+        let state = self.state();
+        let mut shared = state.shared.lock();
+        if let Some(successor) = self.inner.successor.get() {
+            drop(shared);
+            return successor.complete(key, times, attributes);
+        }
+        let Some((record, priority)) = shared.pending.complete(key, times, attributes) else {
             return false;
         };
+        drop(shared);
         self.emit(record, priority);
         true
     }
@@ -249,14 +306,109 @@ impl Tracer {
 
     /// Puts a span in line.
     pub(super) fn enqueue(&self, span: Box<SpanData>, priority: Priority) {
-        if self.inner.closed.load(Ordering::Relaxed) {
-            return self.inner.drop_spans(&self.state(), DropReason::Shutdown, 1);
-        }
         let state = self.state();
-        if state.push(span, priority) {
+        if !self.is_enabled() {
+            return self.inner.drop_spans(&state, DropReason::Shutdown, 1);
+        }
+        let mut shared = state.shared.lock();
+        if let Some(successor) = self.inner.successor.get() {
+            drop(shared);
+            return successor.enqueue(span, priority);
+        }
+        let pushed = shared.push(span, priority);
+        let length = shared.queue.len();
+        drop(shared);
+        self.pushed(&state, pushed, length);
+    }
+
+    fn pushed(&self, state: &State, pushed: Pushed, length: usize) {
+        state.pushed(pushed, length);
+        if !state.started.load(Ordering::Relaxed) {
+            self.inner.totals.settle();
+        }
+        if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
-        self.run(&state);
+        self.run(state);
+    }
+
+    /// Hands over to a tracer that [succeeds](Self::succeed) this one. What waits here is still sent where it was to go;
+    /// spans that are open, or wait for their start, go the successor's way.
+    pub fn retire(&self, successor: &Self) {
+        let state = self.state();
+        if !successor.is_enabled() {
+            self.inner.release_pending(&state, true);
+        }
+        if self.inner.successor.set(successor.clone()).is_err() {
+            return;
+        }
+        let pending = state.shared.lock().pending.hand_over();
+        for (key, record, priority) in pending {
+            successor.hold(key, record, priority);
+        }
+        let mut predecessors = Vec::clone(&self.inner.predecessors.load());
+        predecessors.push(self.clone());
+        successor.inner.predecessors.rcu(|others| {
+            let all = others.iter().chain(&predecessors);
+            all.filter(|one| !one.is_drained()).cloned().collect::<Vec<_>>()
+        });
+        // Its worker goes when it has nothing left to do; without a thread there is nothing.
+        state.wake.notify_one();
+        if self.is_drained() {
+            self.inner.forget_worker();
+        }
+    }
+
+    /// Takes out all that waits, for [`Self::move_in`]. To be called before this process becomes another one, which is to
+    /// send what it would have, and while nothing runs in the background.
+    pub fn move_out(&self) {
+        for tracer in self.line() {
+            let load = tracer.state().shared.lock().unload();
+            *tracer.inner.moving.lock() = load;
+            tracer.inner.moved_from.store(fork::generation(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
+    pub fn move_in(&self) {
+        for tracer in self.line() {
+            let load = std::mem::take(&mut *tracer.inner.moving.lock());
+            let state = tracer.state();
+            if let Some(batch) = load.batch {
+                // It is older than all that came since.
+                state.shared.lock().batch = Some(Batch { oldest: 0, ..batch });
+            }
+            for (span, priority) in load.spans {
+                let mut shared = state.shared.lock();
+                let pushed = shared.push(span, priority);
+                let length = shared.queue.len();
+                drop(shared);
+                tracer.pushed(&state, pushed, length);
+            }
+            for (key, record, priority) in load.pending {
+                tracer.hold(key, record, priority);
+            }
+            tracer.inner.home.store(fork::generation(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a span that was begun in the process of that generation is this process's to send.
+    pub(super) fn owns(&self, generation: u32) -> bool {
+        let (now, inner) = (fork::generation(), &self.inner);
+        generation == now
+            || (inner.home.load(Ordering::Relaxed) == now && inner.moved_from.load(Ordering::Relaxed) == generation)
+    }
+
+    /// Whether nothing waits.
+    fn is_drained(&self) -> bool {
+        self.state().shared.lock().oldest().is_none()
+    }
+
+    /// This one, after those before it that may have something to send.
+    fn line(&self) -> Vec<Self> {
+        let mut line = Vec::clone(&self.inner.predecessors.load());
+        line.push(self.clone());
+        line
     }
 
     /// This process's state.
@@ -274,46 +426,63 @@ impl Tracer {
     ///
     /// It waits for `timeout` at most, and gives up when `cancelled` says so, which it asks every ten milliseconds.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let state = self.state();
         let deadline = Instant::now() + timeout;
+        let line = self.line();
+        // All are asked before any is waited for: one that hangs takes nothing from the others.
+        let asked: Vec<_> = line.iter().map(Self::ask).collect();
+        let mut delivered = true;
+        for asked in asked.into_iter().flatten() {
+            delivered &= asked.wait(deadline, cancelled);
+        }
+        self.inner.predecessors.rcu(|predecessors| {
+            let rest = predecessors.iter().filter(|one| !one.is_drained());
+            rest.cloned().collect::<Vec<_>>()
+        });
+        delivered
+    }
+
+    /// Has all that was handed over until now sent at once. `None` where there is nothing.
+    fn ask(&self) -> Option<Asked> {
+        let state = self.state();
         self.inner.release_pending(&state, true);
         let mut shared = state.shared.lock();
+        shared.oldest()?;
         let until = shared.queue.last();
         let dropped = shared.dropped();
-        if shared.oldest().is_none() {
-            return true;
-        }
         shared.flush_until = shared.flush_until.max(until);
         shared.hurry = true;
         drop(shared);
         state.wake.notify_one();
         self.run(&state);
-        let mut shared = state.shared.lock();
-        while shared.oldest().is_some_and(|oldest| oldest <= until) {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() || cancelled() {
-                return false;
-            }
-            state.settled.wait_for(&mut shared, rest.min(LOOK));
-        }
-        shared.dropped() == dropped
+        Some(Asked { state, until, dropped })
     }
 
     /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
-    /// goes on until it is shut down itself.
+    /// goes on until it is shut down itself. When it is given up, nothing has changed.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let delivered = self.flush(timeout, cancelled);
+        if cancelled() {
+            return false;
+        }
+        self.line()
+            .iter()
+            .map(Self::close)
+            .fold(delivered, |all, one| all && one)
+    }
+
+    /// Takes no span any more, and drops those that wait. Whether there was none.
+    fn close(&self) -> bool {
         self.inner.closed.store(true, Ordering::SeqCst);
         let state = self.state();
-        let pending = state.shared.lock().pending.all().len();
         let mut shared = state.shared.lock();
+        let pending = shared.pending.all().len();
         let lost = pending + shared.queue.clear() + shared.batch.take().map_or(0, |batch| batch.spans);
         drop(shared);
         self.inner.drop_spans(&state, DropReason::Shutdown, lost as u64);
         if let Some(worker) = self.inner.worker.get() {
             self.inner.runtime.remove(worker);
         }
-        delivered && lost == 0
+        lost == 0
     }
 
     /// What has become of this process's spans.
@@ -330,7 +499,44 @@ impl Tracer {
     }
 }
 
+/// What a flush waits for.
+struct Asked {
+    state: Arc<State>,
+    /// Number of the last span that it is about.
+    until: u64,
+    /// What had been dropped before.
+    dropped: u64,
+}
+
+impl Asked {
+    /// Whether all of it was taken in time.
+    fn wait(&self, deadline: Instant, cancelled: &dyn Fn() -> bool) -> bool {
+        let mut shared = self.state.shared.lock();
+        while shared.oldest().is_some_and(|oldest| oldest <= self.until) {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() || cancelled() {
+                return false;
+            }
+            shared = self.state.settled.wait_for(shared, rest.min(LOOK));
+        }
+        shared.dropped() == self.dropped
+    }
+}
+
 impl Inner {
+    /// Whether another tracer takes the spans, and nothing is left to send here. Then nothing will be.
+    pub(super) fn is_done(&self, state: &State) -> bool {
+        let shared = state.shared.lock();
+        self.successor.get().is_some() && shared.oldest().is_none()
+    }
+
+    /// The runtime need not begin it again.
+    pub(super) fn forget_worker(&self) {
+        if let Some(worker) = self.worker.get() {
+            self.runtime.forget(worker);
+        }
+    }
+
     /// This process's state: a child that has been forked since begins with an empty one.
     pub(super) fn state(&self) -> Arc<State> {
         self.state

@@ -47,19 +47,22 @@ impl Worker for Sender {
                 tracer: &tracer,
                 state: &state,
             };
-            // Both go on for ever, so which of them is waited for first does not matter.
             let waiting = wait_for_starts(&tracer, &state);
-            both(sending.run(), waiting).await;
+            while_it_runs(sending.run(), waiting).await;
+            tracer.forget_worker();
         })
     }
 }
 
-/// Drives two futures at once.
-async fn both(one: impl std::future::Future<Output = ()>, other: impl std::future::Future<Output = ()>) {
+/// Drives two futures at once until the first is over; the second never is.
+async fn while_it_runs(one: impl std::future::Future<Output = ()>, other: impl std::future::Future<Output = ()>) {
     let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
     std::future::poll_fn(move |context| {
-        let _ = one.as_mut().poll(context);
-        other.as_mut().poll(context)
+        let over = one.as_mut().poll(context);
+        if over.is_pending() {
+            let _ = other.as_mut().poll(context);
+        }
+        over
     })
     .await;
 }
@@ -87,8 +90,7 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     async fn run(&mut self) {
-        loop {
-            let (body, since) = self.next_batch().await;
+        while let Some((body, since)) = self.next_batch().await {
             if body.is_empty() {
                 // Encoding it made this worker fail, and it would again.
                 self.finish(
@@ -104,12 +106,15 @@ impl Sending<'_> {
         }
     }
 
-    /// The batch that has not been taken yet, or a new one when it is due.
-    async fn next_batch(&mut self) -> (bytes::Bytes, Instant) {
+    /// The batch that has not been taken yet, or a new one when it is due. `None` when there will be none any more.
+    async fn next_batch(&mut self) -> Option<(bytes::Bytes, Instant)> {
         let mut due: Option<Instant> = None;
         loop {
             if let Some(batch) = self.batch(due) {
-                return batch;
+                return Some(batch);
+            }
+            if self.tracer.is_done(self.state) {
+                return None;
             }
             let waiting = self.state.shared.lock().queue.len();
             due = (waiting > 0).then(|| due.unwrap_or_else(|| Instant::now() + self.tracer.settings.delay));

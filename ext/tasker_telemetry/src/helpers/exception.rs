@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use super::field::shortened;
 use super::jump::{rescue, Jump};
 use super::text::{lossy, text};
 use super::value::class_name;
@@ -16,6 +17,14 @@ use tasker_telemetry_core::event::ErrorInfo;
 /// Lines of a backtrace that are kept, at most.
 const BACKTRACE_LINES: usize = 30;
 
+/// Bytes of a message that are kept, at most.
+const MESSAGE_BYTES: usize = 16_384;
+
+/// A message, or the part of it that is kept.
+pub fn message(text: &str) -> Cow<'static, str> {
+    Cow::Owned(shortened(text.as_bytes(), MESSAGE_BYTES))
+}
+
 /// Whether it is one.
 pub fn is(value: VALUE) -> bool {
     // SAFETY: the GVL is held, and the value is alive.
@@ -24,15 +33,15 @@ pub fn is(value: VALUE) -> bool {
 
 /// Class, message and backtrace of an exception, which has to be alive.
 pub fn read(ruby: &Ruby, exception: VALUE) -> Result<ErrorInfo<'static>, Jump> {
-    let message = match call(ruby, exception, c"message")? {
+    let said = match call(ruby, exception, c"message")? {
         // SAFETY: Ruby has just given it, and it is on the stack.
-        Some(message) => text(ruby, unsafe { Value::from_raw(message) })?.unwrap_or_default(),
+        Some(said) => text(ruby, unsafe { Value::from_raw(said) })?.unwrap_or_default(),
         None => String::new(),
     };
     Ok(ErrorInfo {
         // SAFETY: the exception is alive.
         class: Cow::Owned(class_name(unsafe { Value::from_raw(exception) })),
-        message: Cow::Owned(message),
+        message: message(&said),
         backtrace: backtrace(ruby, exception)?,
     })
 }

@@ -15,7 +15,7 @@ use rb_sys::macros::{FIX2LONG, FIXNUM_P, FLONUM_P, RB_FLOAT_TYPE_P, RB_SYMBOL_P,
 use rb_sys::ruby_value_type as Type;
 use rb_sys::{Qfalse, Qnil, Qtrue, Qundef, VALUE};
 use std::borrow::Cow;
-use tasker_telemetry_core::event::{Redactor, Value};
+use tasker_telemetry_core::event::{without_cut_url, Redactor, Value};
 
 /// Bytes of a value that are kept, at most.
 const VALUE_BYTES: usize = 4096;
@@ -69,15 +69,19 @@ pub fn scalar<'a>(value: VALUE) -> Option<Option<Value<'a>>> {
 }
 
 fn cut(bytes: &[u8]) -> String {
-    let kept = &bytes[..bytes.len().min(VALUE_BYTES)];
-    let mut text = String::from_utf8_lossy(kept).into_owned();
-    if kept.len() < bytes.len() {
-        // A character that was cut in the middle.
-        while text.ends_with('\u{FFFD}') {
-            text.pop();
-        }
-        text.push('…');
+    shortened(bytes, VALUE_BYTES)
+}
+
+/// The beginning of a text, of `most` bytes, in which nothing stands that the redactor would not recognize.
+pub fn shortened(bytes: &[u8], most: usize) -> String {
+    let kept = &bytes[..bytes.len().min(most)];
+    let text = String::from_utf8_lossy(kept);
+    if kept.len() == bytes.len() {
+        return text.into_owned();
     }
+    // The last character may have been cut in the middle.
+    let mut text = without_cut_url(text.trim_end_matches('\u{FFFD}')).to_owned();
+    text.push('…');
     text
 }
 

@@ -116,6 +116,12 @@ pub fn call_with<const N: usize>(method: &CStr, objects: [VALUE; N]) -> Result<V
     })
 }
 
+/// What a method of the module `TaskerTelemetry` gives, without arguments.
+pub fn ask(method: &CStr) -> Result<Value, Jump> {
+    // SAFETY: Ruby has just given it, and it goes to the caller's stack.
+    call_with(method, []).map(|value| unsafe { Value::from_raw(value) })
+}
+
 /// Asks `TaskerTelemetry.filter_value` what of a value may be shown. To be called under [`rescue`].
 pub fn filtered(name: &str, value: VALUE) -> VALUE {
     // SAFETY: the GVL is held, the value is alive, and the name is copied.

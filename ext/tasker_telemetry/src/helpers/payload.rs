@@ -158,7 +158,7 @@ impl<'a> HashPayload<'a> {
 
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
         let value = keys.into_iter().find_map(|key| self.find(key))?;
-        self.text_of(value).map(Cow::Owned)
+        self.text_of(value).as_deref().map(exception::message)
     }
 }
 
@@ -214,7 +214,7 @@ impl Payload for HashPayload<'_> {
                     let (class, message) = (rb_sys::rb_ary_entry(pair, 0), rb_sys::rb_ary_entry(pair, 1));
                     return Some(ErrorInfo {
                         class: Cow::Owned(self.text_of(class).unwrap_or_default()),
-                        message: Cow::Owned(self.text_of(message).unwrap_or_default()),
+                        message: exception::message(&self.text_of(message).unwrap_or_default()),
                         backtrace: Vec::new(),
                     });
                 }

@@ -69,7 +69,7 @@ fn catalogue() -> Result<Value> {
 }
 
 /// Asked by the buses, once for each name.
-fn routed(name: RString) -> bool {
+pub fn routed(name: RString) -> bool {
     let routed = || with_name(name, |name| !telemetry().events().route(name).is_silent());
     caught(routed).flatten().unwrap_or(false)
 }

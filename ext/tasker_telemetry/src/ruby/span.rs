@@ -78,6 +78,7 @@ fn start(ruby: &Ruby, arguments: &[Value]) -> Result<Value> {
             .unwrap_or_else(|| ruby.hash_new());
         let attributes = HashPayload::new(ruby, hash, tracing.redactor());
         let fiber = fiber::number();
+        let name = tracing.redactor().text(&name).into_owned();
         let span = tracing.start(name, kind, remote, fiber, &attributes);
         attributes.finish()?;
         let span = Mutex::new(span);
@@ -118,6 +119,7 @@ fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::re
         return Ok(());
     };
     let value = trace::shown(tracing.redactor(), &name, value);
+    let name = trace::named(tracing.redactor(), &name);
     this.span.lock().set_attribute(name, value);
     Ok(())
 }
@@ -129,9 +131,9 @@ fn add_event(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result
     if !this.span.lock().is_recording() {
         return Ok(());
     }
-    let name = owned(ruby, *name)?;
-    let given = arguments.positional.get(1).and_then(|value| RHash::from_value(*value));
     let tracing = telemetry().tracing();
+    let name = tracing.redactor().text(&owned(ruby, *name)?).into_owned();
+    let given = arguments.positional.get(1).and_then(|value| RHash::from_value(*value));
     let attributes = match given.or(arguments.keywords) {
         Some(hash) => {
             let payload = HashPayload::new(ruby, hash, tracing.redactor());
@@ -176,7 +178,7 @@ fn fail(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Res
 
 fn rename(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
     let [name] = arguments.positional else { return Ok(()) };
-    let name = owned(ruby, *name)?;
+    let name = telemetry().tracing().redactor().text(&owned(ruby, *name)?).into_owned();
     this.span.lock().set_name(name);
     Ok(())
 }

@@ -3,16 +3,19 @@
 use crate::error::Result;
 use crate::helpers::arguments::Arguments;
 use crate::helpers::guard::answering;
-use crate::helpers::jump::{call_with, Jump};
+use crate::helpers::jump::{ask, call_with, Jump};
 use crate::helpers::method::{class, define_recording};
 use crate::helpers::payload::HashPayload;
 use crate::helpers::text::with_name;
 use crate::helpers::{fiber, telemetry};
+use crate::ruby::events::routed;
 use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
-use magnus::{function, Module, Object, RHash, RModule, RString, Ruby, Value};
-use std::cell::RefCell;
-use tasker_telemetry_core::telemetry::{Done, Open};
+use magnus::{function, Module, Object, RArray, RHash, RModule, RString, Ruby, Value};
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tasker_telemetry_core::telemetry::{Done, Open, Tracing};
+use tasker_telemetry_core::trace::{self, SpanId};
 
 /// Takes events in.
 #[magnus::wrap(class = "TaskerTelemetry::Native::Subscriber", free_immediately, size)]
@@ -24,15 +27,23 @@ struct Frame {
     payload: usize,
     fiber: u64,
     open: Open,
+    /// The foreign span around it, which is ours for as long as it lasts.
+    joined: Option<SpanId>,
 }
 
 /// Deeper than events nest. The ends of what is above were lost, since another subscriber raised at the beginning.
 const DEEPEST: usize = 1024;
 
+/// Whether another library makes spans too.
+static BESIDE_ANOTHER: AtomicBool = AtomicBool::new(false);
+
+/// No payload.
+const NOTHING: (usize, bool) = (0, false);
+
 thread_local! {
     static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
-    /// Whether the event about to be published has a block, and its payload.
-    static PUBLISHING: RefCell<(usize, bool)> = const { RefCell::new((0, false)) };
+    /// The payload of the event about to be published, and whether that has a block. It is alive until then.
+    static PUBLISHING: Cell<(usize, bool)> = const { Cell::new(NOTHING) };
 }
 
 pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Error> {
@@ -41,7 +52,8 @@ pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Err
     define_recording(class, c"finish", finish);
     native.const_set("SUBSCRIBER", ruby.obj_wrap(Subscriber))?;
     native.define_singleton_method("take_event", function!(take, 2))?;
-    native.define_singleton_method("publishing", function!(publishing, 2))?;
+    native.define_singleton_method("join_foreign", function!(join_foreign, 0))?;
+    native.define_singleton_method("publishing", function!(publishing, 3))?;
     Ok(())
 }
 
@@ -62,21 +74,62 @@ fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result:
     let Some((name, hash, payload)) = event(ruby, arguments) else {
         return Ok(());
     };
-    let own_block = PUBLISHING.with_borrow(|(published, block)| (*published == payload).then_some(*block));
+    let (published, block) = PUBLISHING.replace(NOTHING);
+    let own_block = (published == payload).then_some(block);
     let telemetry = telemetry();
     let tracing = telemetry.tracing();
     let reading = HashPayload::new(ruby, hash, tracing.redactor());
     let fiber = fiber::number();
+    let joined = join(name, &tracing, fiber)?;
     let open = with_name(name, |name| telemetry.begin(name, &reading, fiber, own_block));
     if let Some(open) = open.flatten() {
         FRAMES.with_borrow_mut(|frames| {
             if frames.len() >= DEEPEST {
                 frames.drain(..DEEPEST / 2);
             }
-            frames.push(Frame { payload, fiber, open });
+            frames.push(Frame {
+                payload,
+                fiber,
+                open,
+                joined,
+            });
         });
+    } else {
+        part(&tracing, fiber, joined);
     }
     reading.finish()
+}
+
+/// Makes the current span of another library current here, where none of ours is and the event is routed.
+fn join(name: RString, tracing: &Tracing, fiber: u64) -> std::result::Result<Option<SpanId>, Jump> {
+    let asked = BESIDE_ANOTHER.load(Ordering::Relaxed)
+        && tracing.tracer().is_enabled()
+        && tracing.current(fiber).is_none()
+        && routed(name);
+    if !asked {
+        return Ok(None);
+    }
+    let Some(pair) = RArray::from_value(ask(c"foreign_trace")?) else {
+        return Ok(None);
+    };
+    let word = |index| -> Option<String> { pair.entry::<Option<String>>(index).ok().flatten() };
+    let context = word(0).and_then(|parent| trace::propagation::extract(&parent, word(1).as_deref()));
+    let Some(context) = context else { return Ok(None) };
+    let span = context.span_id();
+    tracing.tracer().contexts().push(fiber, context);
+    Ok(Some(span))
+}
+
+/// Leaves what was joined.
+fn part(tracing: &Tracing, fiber: u64, joined: Option<SpanId>) {
+    if let Some(span) = joined {
+        tracing.tracer().contexts().pop(fiber, span);
+    }
+}
+
+/// Told once another library that makes spans is loaded.
+fn join_foreign() {
+    BESIDE_ANOTHER.store(true, Ordering::Relaxed);
 }
 
 fn finish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
@@ -88,6 +141,7 @@ fn finish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result
     let tracing = telemetry.tracing();
     let reading = HashPayload::new(ruby, hash, tracing.redactor());
     let done = telemetry.finish(frame.open, &reading);
+    part(&tracing, frame.fiber, frame.joined);
     reading.finish()?;
     write(ruby, name, hash, done)
 }
@@ -114,9 +168,10 @@ fn take(ruby: &Ruby, name: RString, payload: Value) -> Result<bool> {
         let tracing = telemetry.tracing();
         let reading = HashPayload::new(ruby, hash, tracing.redactor());
         let fiber = fiber::number();
-        let Some(done) = with_name(name, |name| telemetry.take(name, &reading, fiber)) else {
-            return Ok(false);
-        };
+        let joined = join(name, &tracing, fiber)?;
+        let done = with_name(name, |name| telemetry.take(name, &reading, fiber));
+        part(&tracing, fiber, joined);
+        let Some(done) = done else { return Ok(false) };
         reading.finish()?;
         let taken = done.taken;
         write(ruby, name, hash, done)?;
@@ -124,9 +179,12 @@ fn take(ruby: &Ruby, name: RString, payload: Value) -> Result<bool> {
     })
 }
 
-/// Told before an event is published by `TaskerTelemetry.instrument`, which knows whether there is a block.
-fn publishing(payload: Value, block: bool) {
-    PUBLISHING.set((payload.as_raw() as usize, block));
+/// Told right before an event is published by `TaskerTelemetry.instrument`, which knows whether there is a block.
+fn publishing(name: Value, payload: Value, block: bool) {
+    // Of what is not routed no start is told, and another payload may come to stand at the same place.
+    if RString::from_value(name).is_some_and(routed) {
+        PUBLISHING.set((payload.as_raw() as usize, block));
+    }
 }
 
 /// Hands an event to the log, which is Ruby's.
