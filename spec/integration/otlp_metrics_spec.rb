@@ -192,6 +192,21 @@ RSpec.describe "Metrics that are pushed by OTLP" do
       expect(@collector.requests.size).to be <= 2
     end
 
+    it "hold what a process counts that ends while the elected one ends, too late for its last push" do
+      elected, other = Array.new(2) { @room.spawn(pushing(@room, @collector.endpoint, interval: 3600)) }
+      elected.run('ORDERS.increment(status: "paid"); TaskerTelemetry.flush(timeout: 20)')
+      eventually(within: 30) { total(@collector) == 1 }
+      before = @collector.requests.size
+      @collector.hang
+      ending = Thread.new { elected.run("TaskerTelemetry.shutdown(timeout: 2)") }
+      eventually(within: 30) { @collector.requests.size > before }
+      other.run('ORDERS.increment(6, status: "paid")')
+      @collector.ok
+      other.end
+      expect(ending.value).to be(false)
+      expect(total(@collector)).to eq(7)
+    end
+
     it "go to one place when the configuration says another, and when the arena is another" do
       FaultyCollector.open do |after|
         process = @room.spawn(pushing(@room, @collector.endpoint, interval: 0.1))
