@@ -35,7 +35,7 @@ RSpec.describe "Events" do
     end
 
     def outcome(*processes)
-      processes.each { |io| expect(io.gets).to eq("ready\n") }
+      expect(processes.map(&:gets)).to all eq("ready\n")
       processes.each { |io| io.puts("go") }
       processes.map { |io| JSON.parse(io.read).tap { io.close } }
     end
@@ -122,7 +122,7 @@ RSpec.describe "Events" do
         100_000.times { |number| TaskerTelemetry.instrument("events.sampled", number: number) }
         expect(TaskerTelemetry.flush(timeout: 20)).to be(true)
 
-        counted = series("events_sampled_total").to_h { |labels, count| [labels[:number].to_i, count] }
+        counted = series("events_sampled_total").transform_keys { |labels| labels[:number].to_i }
         expect(counted.values).to all eq(1)
         expect(counted.size).to be_between(9_000, 11_000)
         logged = log.string.lines.map { |line| JSON.parse(line)["payload"]["number"] }
