@@ -50,8 +50,8 @@ RSpec.describe "Events and spans on the native side" do
 
     define_method(:publish) do |odd, number|
       payload = { :status => "s#{number % 2}", :list => ["a#{number}", [number, { b: "c#{number}" }]],
-                  "text" => "é" * 50,
-                  :object => odd.new, :time => Time.now, :utf16 => "caf\u{e9}".encode("UTF-16LE"), :big => 2**70,
+                  "text" => "é" * 50, :object => odd.new, :time => Time.now,
+                  :utf16 => "caf\u{e9}".encode("UTF-16LE"), :big => 2**70,
                   odd.new => 1 }
       TaskerTelemetry.instrument("bridge.event", payload) { "work#{number}" }
       TaskerTelemetry.instrument("task.failed", task_id: "t#{number}",

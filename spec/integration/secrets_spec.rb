@@ -125,8 +125,8 @@ RSpec.describe "Secrets", :collector do
 
   it "do not leave with what the application adds, or masks otherwise" do
     configure do |config|
-      gone = ->(key, value) { value.replace("gone") if key == "free_text" }
-      config.filter_parameters = [:iban, /\Acard_[a-z]\z/, gone]
+      replacing = ->(key, value) { value.replace("gone") if key == "free_text" }
+      config.filter_parameters = [:iban, /\Acard_[a-z]\z/, replacing]
       config.filter_mask = "<none>"
     end
     TaskerTelemetry.instrument("secret.own", my_iban: secret, card_a: secret, free_text: secret.dup,

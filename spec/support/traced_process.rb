@@ -25,11 +25,11 @@ class TracedProcess
 
   SCRIPT = <<~'RUBY'
     def clock = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-    answers = IO.for_fd(3)
-    answers.sync = true
+    ANSWERS = IO.for_fd(3)
+    ANSWERS.sync = true
     # Registered first, so that it runs last.
     main = Process.pid
-    at_exit { answers.puts(JSON.generate([clock - $finished])) if Process.pid == main && $finished }
+    at_exit { ANSWERS.puts(JSON.generate([clock - $finished])) if Process.pid == main && $finished }
     require "json"
     require "tasker_telemetry"
     TaskerTelemetry.configure do |config|
@@ -40,18 +40,19 @@ class TracedProcess
       config.logger = Logger.new($stderr)
     end
     def record(*names) = names.flatten.each { |name| TaskerTelemetry.span(name) { nil } }
-    # The background thread's id, when there is one.
+    # The background threads' ids. Of a name the kernel keeps 15 bytes.
     def background
-      Dir["/proc/self/task/*"].select { |task| File.read("#{task}/comm") == "tasker_telemetry\n" }
-                              .map { |task| File.basename(task).to_i }
+      threads = Dir["/proc/self/task/*"].select { |task| File.read("#{task}/comm").start_with?("tasker_telemetr") }
+      threads.map { |task| File.basename(task).to_i }
     end
-    while (code = $stdin.gets)
-      answer = begin
-        [TOPLEVEL_BINDING.eval(JSON.parse(code).first, "the spec's code")]
-      rescue StandardError, Timeout::Error => e
-        [nil, "#{e.full_message(highlight: false)}"]
-      end
-      answers.puts(JSON.generate(answer))
+    # What a piece of code assigns is there for the next.
+    def answer(code)
+      [TOPLEVEL_BINDING.eval(code, "the spec's code")]
+    rescue StandardError => e
+      [nil, e.full_message(highlight: false)]
+    end
+    while (line = $stdin.gets)
+      ANSWERS.puts(JSON.generate(answer(JSON.parse(line).first)))
     end
     $finished = clock
     exit($status || 0)

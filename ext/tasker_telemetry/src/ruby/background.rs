@@ -12,6 +12,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("flush", function!(flush, 1))?;
     native.define_singleton_method("shutdown", function!(shutdown, 1))?;
     native.define_singleton_method("before_fork", function!(before_fork, 0))?;
+    native.define_singleton_method("before_move", function!(before_move, 0))?;
+    native.define_singleton_method("after_move", function!(after_move, 0))?;
     native.define_singleton_method("after_fork_parent", function!(after_fork_parent, 0))?;
     native.define_singleton_method("after_fork_child", function!(after_fork_child, 0))?;
     native.define_singleton_method("trace_stats", function!(stats, 0))?;
@@ -54,6 +56,16 @@ fn shutdown(seconds: f64) -> Result<bool> {
 fn before_fork() {
     caught(|| telemetry().before_fork());
     caught(|| registry().prepare_fork());
+}
+
+/// As `before_fork`, where only the child goes on.
+fn before_move() {
+    caught(|| telemetry().before_move());
+    caught(|| registry().prepare_fork());
+}
+
+fn after_move() {
+    caught(|| telemetry().after_move());
 }
 
 fn after_fork_parent() {
