@@ -61,7 +61,9 @@ module Demo
       again = spans.find { |span| span.name == RETRIED } or return false
       first, second = steps.select { |span| span.attributes["step_id"] == again.attributes["step_id"] }
                            .sort_by(&:start_ns)
-      !second.nil? && first.status == :error && first.end_ns <= again.start_ns && again.start_ns <= second.start_ns
+      return false unless second && first.status == :error
+
+      again.start_ns.between?(first.end_ns, second.start_ns)
     end
 
     # Whether the root lasts from before the first step until after the last.

@@ -42,8 +42,7 @@ RSpec.describe "Secrets", :collector do
     "JSON" => %({"user":"me","api_token":"#{secret}"}),
     "a Hash" => %({:password=>"#{secret}", "secret"=>'#{secret}'}),
     "JSON within JSON" => %({"body":"{\\"password\\":\\"#{secret}\\"}"}),
-    "an Authorization header" => "GET / HTTP/1.1\r\nAuthorization: Basic #{["me:#{secret}"].pack("m0")} #{secret[0,
-                                                                                                                 0]}\r\n",
+    "an Authorization header" => "GET / HTTP/1.1\r\nAuthorization: Basic #{["me:#{secret}"].pack("m0")}\r\n",
     "a Bearer token" => "sent Bearer #{secret}",
     "a URL with user info" => "could not reach https://me:#{secret}@example.org/path",
     "a URL with a token for a user" => "redis://#{secret}@example.org:6379/0",
@@ -113,7 +112,8 @@ RSpec.describe "Secrets", :collector do
     deep = { user: { "Password" => secret, list: [{ credit: { api_token: secret } }] }, ok: "shown" }
     TaskerTelemetry.instrument("secret.keys", password: secret, "user_password" => secret, secret_list: [secret],
                                               SSN: secret, token: { a: secret }, "HTTP_AUTHORIZATION" => secret,
-                                              headers: { "Authorization" => secret }, deep: deep, session_token: :"#{secret}")
+                                              headers: { "Authorization" => secret }, deep: deep,
+                                              session_token: :"#{secret}")
     TaskerTelemetry.span("keys", "password" => secret, deep: deep) do |span|
       span["my_secret"] = secret
       span.add_event("event", { deep: deep, token: secret })
@@ -125,11 +125,12 @@ RSpec.describe "Secrets", :collector do
 
   it "do not leave with what the application adds, or masks otherwise" do
     configure do |config|
-      config.filter_parameters = [:iban, /\Acard_\d+\z/, ->(key, value) { value.replace("gone") if key == "free_text" }]
+      replacing = ->(key, value) { value.replace("gone") if key == "free_text" }
+      config.filter_parameters = [:iban, /\Acard_[a-z]\z/, replacing]
       config.filter_mask = "<none>"
     end
-    TaskerTelemetry.instrument("secret.own", my_iban: secret, card_1: secret, free_text: secret.dup,
-                                             inner: { card_2: secret, free_text: secret.dup }, text: "iban=#{secret}")
+    TaskerTelemetry.instrument("secret.own", my_iban: secret, card_a: secret, free_text: secret.dup,
+                                             inner: { card_b: secret, free_text: secret.dup }, text: "iban=#{secret}")
     everything = left
     expect_none(everything)
     expect(everything).to include("<none>", "gone")

@@ -39,6 +39,8 @@ struct Standing {
     /// The arena's id, and the election in it.
     election: Option<(String, Election)>,
     term: Option<Term>,
+    /// Whether what is pushed next may be the last.
+    leaving: bool,
 }
 
 impl Standing {
@@ -67,20 +69,22 @@ impl Pusher {
     }
 
     /// Stands for election, where pages can be made. To be called now and then, under the lock that lets one thread at a
-    /// time record: the arena may have been replaced, and a child has to join it first.
-    pub fn stand(&self, registry: &Registry) {
+    /// time record: the arena may have been replaced, and a child has to join it first. Whether it did not before.
+    pub fn stand(&self, registry: &Registry) -> bool {
         if !self.handover.is_attended() {
-            return;
+            return false;
         }
         let standing = self.standing();
         let mut standing = standing.lock();
         let there = registry.arena_id();
         let stands = |(id, election): &(String, Election)| there.as_ref() == Some(id) && !election.is_over();
-        if !standing.election.as_ref().is_some_and(stands) {
-            standing.resign();
-            let election = Election::new(registry, Office::Push);
-            standing.election = election.and_then(|election| Some((registry.arena_id()?, election)));
+        if standing.election.as_ref().is_some_and(stands) {
+            return false;
         }
+        standing.resign();
+        let election = Election::new(registry, Office::Push);
+        standing.election = election.and_then(|election| Some((registry.arena_id()?, election)));
+        standing.election.is_some()
     }
 
     /// Waits for an order, for `limit` at most, and gives up when `cancelled` says so, which it is asked at first and
@@ -97,6 +101,27 @@ impl Pusher {
     /// Hands over the page of an order; `None` where it could not be made.
     pub fn give(&self, number: u64, page: Option<Vec<u8>>) {
         self.handover.give(number, page);
+    }
+
+    /// Says that the process is about to resign. What others count until they see that is in what it pushes after this.
+    pub fn leave(&self) {
+        let standing = self.standing();
+        let mut standing = standing.lock();
+        standing.leaving = true;
+        if let Some(term) = &standing.term {
+            term.leave();
+        }
+    }
+
+    /// Whether another process pushes which is about to resign: its last push may lack what this one has counted.
+    #[must_use]
+    pub fn another_leaves(&self) -> bool {
+        let standing = self.standing();
+        let standing = standing.lock();
+        standing
+            .election
+            .as_ref()
+            .is_some_and(|(_, election)| election.another_leaves())
     }
 
     /// Gives the office up, so that another process takes it at once, and stands for it no more until there is a thread
@@ -117,6 +142,9 @@ impl Source for Arc<Pusher> {
         let mut standing = standing.lock();
         let campaign = |(_, election): &(String, Election)| election.campaign(interval);
         standing.term = standing.election.as_ref().and_then(campaign);
+        if let Some(term) = standing.term.as_ref().filter(|_| standing.leaving) {
+            term.leave();
+        }
         standing.term.is_some()
     }
 

@@ -17,6 +17,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How often a process that ends looks whether another has.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
@@ -167,7 +170,7 @@ impl Telemetry {
             let interval = pushing.interval;
             let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
             self.pusher.every(interval);
-            if !push.is_enabled() {
+            if !push.goes_on() {
                 self.pusher.resign();
             }
             if let Some(before) = self.push.swap(Some(Arc::new(push))) {
@@ -193,8 +196,11 @@ impl Telemetry {
 
     /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`].
     pub fn stand(&self) {
-        if self.push.load().as_ref().is_some_and(|push| push.is_enabled()) {
-            self.pusher.stand(&self.registry);
+        let push = self.push.load();
+        if let Some(push) = push.as_ref().filter(|push| push.goes_on()) {
+            if self.pusher.stand(&self.registry) {
+                push.look();
+            }
         }
     }
 
@@ -276,6 +282,14 @@ impl Telemetry {
         self.settle(&open.route, payload, times, open.place, open.around)
     }
 
+    /// Forgets an event whose end will not be told.
+    pub fn abandon(&self, open: &Open) {
+        if let Some(place) = &open.place {
+            let tracing = self.tracing.load();
+            tracing.tracer.contexts().remove(open.fiber, place.context().span_id());
+        }
+    }
+
     /// Takes an event that happens now.
     pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
         let route = self.events.route(name);
@@ -335,17 +349,27 @@ impl Telemetry {
     /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
-        let delivered = self.deliver(timeout, cancelled, |tracer| tracer.shutdown(timeout, cancelled));
+        let rest = || deadline.saturating_duration_since(Instant::now());
+        self.pusher.leave();
+        let mut delivered = self.deliver(timeout, cancelled, |tracer| tracer.shutdown(timeout, cancelled));
         if cancelled() {
             return false;
         }
         if let Some(push) = self.push() {
+            // Of processes that end at once, the last one is to push what all have counted.
+            while self.pusher.another_leaves() {
+                while self.pusher.another_leaves() && !rest().is_zero() && !cancelled() {
+                    std::thread::sleep(LOOK);
+                }
+                delivered &= push.flush(rest(), cancelled);
+                if rest().is_zero() || cancelled() {
+                    break;
+                }
+            }
             push.stop();
             self.pusher.resign();
         }
-        self.runtime
-            .shutdown(deadline.saturating_duration_since(Instant::now()))
-            && delivered
+        self.runtime.shutdown(rest()) && delivered
     }
 
     /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.

@@ -38,16 +38,10 @@ module TaskerTelemetry
       group :otlp, Otlp
 
       # @api private
-      # @return [Boolean] whether there is something to push, and it is to be pushed
-      def pushed?
-        enabled && otlp.enabled
-      end
-
-      # @api private
       # @return [Hash] what the native side is told
       def to_native
         { place: arena, prefix: prefix, enabled: enabled, default_labels: default_labels, max_series: max_series,
-          idle_expiry: idle_expiry, otlp: otlp.to_native.merge(enabled: pushed?) }
+          idle_expiry: idle_expiry, otlp: otlp.to_native.merge(enabled: enabled && otlp.enabled) }
       end
     end
   end

@@ -6,6 +6,7 @@ use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use serde::Serialize;
 use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -148,6 +149,7 @@ pub struct Push {
     inner: Arc<Inner>,
     runtime: Arc<Runtime>,
     worker: Arc<dyn Worker>,
+    stopped: AtomicBool,
 }
 
 impl std::fmt::Debug for Push {
@@ -185,21 +187,22 @@ impl Push {
             inner,
             runtime: Arc::clone(runtime),
             worker,
+            stopped: AtomicBool::new(false),
         })
     }
 
     /// Starts to push from this process, if it is the one to push. To be called in each process that counts: a child has
     /// no thread before.
     pub fn start(&self) {
-        if self.inner.settings.enabled {
+        if self.goes_on() {
             self.runtime.start();
         }
     }
 
-    /// Whether metrics are pushed at all.
+    /// Whether metrics are pushed at all, and will be.
     #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.inner.settings.enabled
+    pub fn goes_on(&self) -> bool {
+        self.inner.settings.enabled && !self.stopped.load(Ordering::Relaxed)
     }
 
     /// Pushes now. Whether it was taken, or is not this process's to push. It waits as
@@ -211,7 +214,7 @@ impl Push {
 
     /// Asks for a push, for [`Self::wait`] to wait for.
     pub fn ask(&self) -> Asked {
-        if !self.is_enabled() {
+        if !self.goes_on() {
             return Asked(0);
         }
         let state = self.inner.state();
@@ -227,8 +230,8 @@ impl Push {
 
     /// Waits for a push. Whether it was taken, or is not this process's to push.
     pub fn wait(&self, Asked(asked): Asked, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        if !self.is_enabled() {
-            return true;
+        if !self.goes_on() {
+            return !self.inner.settings.enabled;
         }
         let state = self.inner.state();
         let deadline = Instant::now() + timeout;
@@ -246,6 +249,11 @@ impl Push {
         shared.taken
     }
 
+    /// Looks at once who is the one to push: it may be this process from now on.
+    pub fn look(&self) {
+        self.inner.state().wake.notify_one();
+    }
+
     /// Pushes for the last time.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let taken = self.flush(timeout, cancelled);
@@ -255,6 +263,7 @@ impl Push {
 
     /// Pushes no more.
     pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         self.runtime.remove(&self.worker);
     }
 

@@ -9,11 +9,17 @@ use magnus::{function, Object, RModule, RString, Ruby, Value};
 use std::time::Duration;
 
 pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
+    native.define_singleton_method("push?", function!(goes_on, 0))?;
     native.define_singleton_method("push_start", function!(start, 0))?;
     native.define_singleton_method("push_wait", function!(wait, 1))?;
     native.define_singleton_method("push_give", function!(give, 2))?;
     native.define_singleton_method("push_stats", function!(stats, 0))?;
     Ok(())
+}
+
+/// Whether there is something to push, now or later.
+fn goes_on() -> Result<bool> {
+    answering(|| Ok(telemetry().push().is_some_and(|push| push.goes_on())))
 }
 
 /// Starts the background that asks for pages, of a thread that waits for that already, or is about to.
