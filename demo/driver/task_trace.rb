@@ -59,8 +59,7 @@ module Demo
     # Whether a step failed, was asked for again, and was run then, one after the other.
     def retried?
       again = spans.find { |span| span.name == RETRIED } or return false
-      first, second = steps.select { |span| span.attributes["step_id"] == again.attributes["step_id"] }
-                           .sort_by(&:start_ns)
+      first, second = attempts_at(again.attributes["step_id"])
       !second.nil? && first.status == :error && first.end_ns <= again.start_ns && again.start_ns <= second.start_ns
     end
 
@@ -88,6 +87,12 @@ module Demo
 
     def self.process(span)
       span.resource["process.pid"]
+    end
+
+    private
+
+    def attempts_at(step_id)
+      steps.select { |span| span.attributes["step_id"] == step_id }.sort_by(&:start_ns)
     end
   end
 end
