@@ -59,8 +59,11 @@ module Demo
     # Whether a step failed, was asked for again, and was run then, one after the other.
     def retried?
       again = spans.find { |span| span.name == RETRIED } or return false
-      first, second = attempts_at(again.attributes["step_id"])
-      !second.nil? && first.status == :error && first.end_ns <= again.start_ns && again.start_ns <= second.start_ns
+      first, second = steps.select { |span| span.attributes["step_id"] == again.attributes["step_id"] }
+                           .sort_by(&:start_ns)
+      return false unless second && first.status == :error
+
+      again.start_ns.between?(first.end_ns, second.start_ns)
     end
 
     # Whether the root lasts from before the first step until after the last.
@@ -87,12 +90,6 @@ module Demo
 
     def self.process(span)
       span.resource["process.pid"]
-    end
-
-    private
-
-    def attempts_at(step_id)
-      steps.select { |span| span.attributes["step_id"] == step_id }.sort_by(&:start_ns)
     end
   end
 end

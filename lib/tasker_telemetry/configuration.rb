@@ -31,8 +31,8 @@ module TaskerTelemetry
 
     # @!attribute filter_parameters
     #   @return [Array<String, Symbol, Regexp, #call>] what spans, logs and errors must not show, as Rails'
-    #     `config.filter_parameters`, to which these are added. Without Rails they are added to passw, secret, token,
-    #     _key, crypt, salt, certificate, otp and ssn
+    #     `config.filter_parameters`, to which these are added. Without Rails, or where it has none, they are added to
+    #     passw, secret, token, _key, crypt, salt, certificate, otp and ssn
     option :filter_parameters, Types::FILTERS, default: [].freeze
 
     # @!attribute filter_mask
@@ -79,7 +79,7 @@ module TaskerTelemetry
       { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp,
         process: { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
                    "telemetry.sdk.language" => "ruby" },
-        traces: traces.to_native, otlp: metrics.otlp.to_native }
+        traces: traces.to_native }
         .merge(metrics.to_native)
     end
   end

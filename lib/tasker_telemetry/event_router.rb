@@ -146,5 +146,8 @@ module TaskerTelemetry
     def settle
       TaskerTelemetry.configure unless TaskerTelemetry.configured?
     end
+
+    # Here and now: the first call takes a lock, which a trap handler may not.
+    instance
   end
 end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "timeout"
+require "tasker_telemetry/redaction"
 
 module TaskerTelemetry
   # What to do with exceptions out of code that is not ours: a logger, a collect block, a `message`.
@@ -15,13 +16,14 @@ module TaskerTelemetry
     ].freeze
 
     class << self
-      # An exception in words. Its message may be code of the application's, so where that raises the class has to do.
+      # An exception in words, without the secrets that it tells. Its message may be code of the application's, so where
+      # that raises the class has to do.
       #
       # @param error [Exception]
       # @return [String]
       def describe(error)
         message = message(error)
-        message ? "#{error.class}: #{message}" : error.class.to_s
+        message ? "#{error.class}: #{Redaction.text(message)}" : error.class.to_s
       end
 
       # @param error [Exception]

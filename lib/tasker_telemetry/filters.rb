@@ -20,10 +20,12 @@ module TaskerTelemetry
       new((rails || Native.default_filters) + config.filter_parameters, config.filter_mask)
     end
 
+    # An application that names nothing has not decided that everything may be shown: it lacks the initializer.
     def self.rails
       return unless defined?(::Rails.application) && ::Rails.application
 
-      ::Rails.application.config.filter_parameters
+      filters = ::Rails.application.config.filter_parameters
+      filters unless filters.empty?
     end
     private_class_method :rails
 
@@ -67,17 +69,18 @@ module TaskerTelemetry
     # @return (see #call)
     def deep(name, value, depth = DEEPEST, room = [MOST])
       return if (room[0] -= 1).negative?
+      return call(name, value) unless value.is_a?(Hash) || value.is_a?(Array)
 
-      case value
-      when Hash
-        value.to_h { |key, inner| [key, deep(named(key, name), inner, depth - 1, room)] } if depth.positive?
-      when Array
-        value.first(MOST).map { |inner| deep(name, inner, depth - 1, room) } if depth.positive?
-      else call(name, value)
-      end
+      inside(name, value, depth - 1, room) if depth.positive?
     end
 
     private
+
+    def inside(name, value, depth, room)
+      return value.first(MOST).map { |inner| deep(name, inner, depth, room) } if value.is_a?(Array)
+
+      value.to_h { |key, inner| [key, deep(named(key, name), inner, depth, room)] }
+    end
 
     # What has no name of its own has that of what it is in.
     def named(key, outer)

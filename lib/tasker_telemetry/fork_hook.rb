@@ -15,17 +15,28 @@ module TaskerTelemetry
     end
 
     def daemon(...)
-      ForkHook.prepare
+      ForkHook.prepare_move
       super
     ensure
-      # What goes on here is a child of the one that called; where daemon raised, it is still that one.
-      ForkHook.parent
-      ForkHook.child
+      # What goes on here is a child of the one that called, which has ended without a word; where daemon raised, it is
+      # still that one.
+      ForkHook.moved
     end
 
     class << self
       def prepare
         tell { Native.before_fork }
+      end
+
+      def prepare_move
+        tell { Native.before_move }
+      end
+
+      def moved
+        tell do
+          Native.after_move
+          MetricPush.restart
+        end
       end
 
       def parent

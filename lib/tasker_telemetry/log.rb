@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require "logger"
-require "tasker_telemetry/redaction"
 
 module TaskerTelemetry
   # Words to the operator. Whatever the application's logger does (raise, be closed, need a lock that a trap handler
@@ -67,8 +66,7 @@ module TaskerTelemetry
       private
 
       def write(level)
-        # What is said may repeat what code of the application's has said in an exception.
-        logger.public_send(level, "tasker_telemetry: #{Redaction.text(yield)}")
+        logger.public_send(level, "tasker_telemetry: #{yield}")
         nil
       rescue *Failure::PASSING
         raise

@@ -18,7 +18,7 @@ module TaskerTelemetry
       #
       # @return [nil]
       def start
-        return unless enabled?
+        return unless Native.push?
 
         @starting.synchronize { @thread = new_thread unless @thread&.alive? }
         Native.push_start
@@ -33,11 +33,6 @@ module TaskerTelemetry
 
       private
 
-      def enabled?
-        config = TaskerTelemetry.config.metrics
-        config.enabled && config.otlp.enabled
-      end
-
       def new_thread
         Thread.new { run }.tap do |thread|
           thread.name = "tasker_telemetry push"
@@ -48,7 +43,7 @@ module TaskerTelemetry
       end
 
       def run
-        while enabled?
+        while Native.push?
           order = Native.push_wait(LOOK)
           Native.push_give(order, page) if order
         end

@@ -38,7 +38,7 @@ module TaskerTelemetry
 
       # Runs the block inside a span. The span ends with the block, however the block is left.
       def in_span(name, attributes = nil, kind = :internal, headers = nil)
-        span = Native.start_span(name, attributes, kind, *(headers || foreign))
+        span = start(name, attributes, kind, headers)
         begin
           yield span
         rescue Exception => e # rubocop:disable Lint/RescueException -- what a signal ended has failed as well
@@ -51,7 +51,9 @@ module TaskerTelemetry
 
       # Begins a span that somebody else ends.
       def start(name, attributes, kind, headers = nil)
-        Native.start_span(name, attributes, kind, *(headers || foreign))
+        parent = headers || foreign
+        # Nothing to splat makes an object too.
+        parent ? Native.start_span(name, attributes, kind, *parent) : Native.start_span(name, attributes, kind)
       end
 
       # @return [Place, nil] the current span's

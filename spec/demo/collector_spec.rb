@@ -18,7 +18,8 @@ RSpec.describe "Demo::Collector" do
     # A request of one span with ids and a name.
     span = "\x0a\x10#{"t" * 16}\x12\x08#{"s" * 8}\x2a\x05audit"
     body = "\x12\x12\x0a".each_char.inject(span) { |inner, field| "#{field}#{inner.bytesize.chr}#{inner}" }
-    answer = Net::HTTP.post(URI("#{collector.endpoint}/v1/traces"), body, "Content-Type" => "application/x-protobuf")
+    endpoint = URI(collector.over_http.fetch("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+    answer = Net::HTTP.post(endpoint, body, "Content-Type" => "application/x-protobuf")
     expect(answer.code).to eq("200")
     collector.finish
     expect(collector.spans.map(&:name)).to eq(["audit"])

@@ -101,8 +101,8 @@ RSpec.describe "The way of a trace", :collector do
         expect(carried).to eq(clients.map { |span| "00-#{span.trace_id}-#{span.span_id}-01" })
         expect(clients.first).to have_attributes(name: "GET", root?: false)
         expect(clients.first.attributes).to eq(
-          "http.request.method" => "GET", "server.address" => uri.host, "server.port" => uri.port, "url.path" => "/path",
-          "http.response.status_code" => 200
+          "http.request.method" => "GET", "server.address" => uri.host, "server.port" => uri.port,
+          "url.path" => "/path", "http.response.status_code" => 200
         )
       end
     end
@@ -143,13 +143,14 @@ RSpec.describe "The way of a trace", :collector do
           TaskerTelemetry.span("request") { WorkJob.perform_later("bad") }
         RUBY
         expect(outcome).to be_success, outcome.to_s
-        # The bad one is tried again by Sidekiq, later than this waits.
-        @collector.await_spans(3 + 3 + 1 + 5 + 1, within: 60)
-        eventually(within: 60) { @collector.spans.count { |span| span.name == "WorkJob process" } == 5 }
+        @collector.await_spans(3 + 3 + 1 + 5 + 1, within: 120)
+        eventually(within: 120) { @collector.spans.count { |span| span.name == "WorkJob process" } >= 5 }
         @sidekiq.stop
         traces = Otlp::Trace.of(@collector.spans)
         expect(traces.values).to all be_tree
-        expect(traces.values.map(&:outline)).to contain_exactly(
+        # What failed for good is tried again by Sidekiq after a while: another run beside the first.
+        once = traces.values.map { |trace| trace.outline.gsub(/^( +WorkJob process\n)\1+/, "\\1") }
+        expect(once).to contain_exactly(
           *["request\n  WorkJob publish\n    WorkJob process\n"] * 2,
           <<~TREE
             request

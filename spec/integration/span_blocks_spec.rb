@@ -107,7 +107,7 @@ RSpec.describe "Spans around code" do
 
     it "hold attributes of every kind, events and another name" do
       at = Time.utc(2024, 1, 2, 3, 4, 5)
-      span(:typed, "text" => "é", symbol: :a, int: 7, float: 1.5, true: true, none: nil, time: at) do |one|
+      span(:typed, "text" => "é", symbol: :a, int: 7, float: 1.5, yes: true, none: nil, time: at) do |one|
         one["list"] = [1, "two"]
         one.set_attribute(:hash, { a: { b: 1 } })
         one["int"] = 8
@@ -120,8 +120,8 @@ RSpec.describe "Spans around code" do
       one = sent(1).first
       expect(one).to have_attributes(name: "renamed", kind: :internal, status: :error, status_message: "refused")
       expect(one.attributes).to eq(
-        "text" => "é", "symbol" => "a", "int" => 8, "float" => 1.5, "true" => true, "time" => "2024-01-02T03:04:05.000000000Z",
-        "list" => '[1,"two"]', "hash" => '{"a":{"b":1}}'
+        "text" => "é", "symbol" => "a", "int" => 8, "float" => 1.5, "yes" => true,
+        "time" => "2024-01-02T03:04:05.000000000Z", "list" => '[1,"two"]', "hash" => '{"a":{"b":1}}'
       )
       expect(one.events.map { |event| [event.name, event.attributes] })
         .to eq([["paid", { "amount" => 12, "card" => "visa" }], ["bare", {}], ["keywords", { "amount" => 1 }]])

@@ -54,7 +54,7 @@ RSpec.describe "Spans of tasks and steps", :collector do
 
     it "is shown of an event around a block" do
       clock = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) }
-      inside = outside = nil
+      inside = nil
       before = clock.call
       TaskerTelemetry.instrument("task.completed", task_id: 1) do
         began = clock.call
@@ -214,8 +214,8 @@ RSpec.describe "Spans of tasks and steps", :collector do
     end
 
     it "tell of the error" do
-      publish("step.failed", task_id: 1, step_id: 2, duration: 1, error_class: "Net::ReadTimeout", error_message: "slow",
-                             backtrace: ["a.rb:1"])
+      publish("step.failed", task_id: 1, step_id: 2, duration: 1, error_class: "Net::ReadTimeout",
+                             error_message: "slow", backtrace: ["a.rb:1"])
       publish("task.failed", task_id: 1, duration: 1, exception_object: IOError.new("gone"))
       step, task = sent(2).sort_by(&:name)
       expect(step).to have_attributes(status: :error, status_message: "slow")

@@ -35,4 +35,19 @@ RSpec.describe TaskerTelemetry::Filters do
     expect(described_class.of(config).to_native[:names])
       .to eq(%w[passw secret token _key crypt salt certificate otp ssn iban])
   end
+
+  it "adds it to what a Rails application filters, if that filters anything" do
+    outcome = run_ruby(<<~'RUBY', env: { "RAILS_ENV" => "test" })
+      require "rails"
+      class Shop < Rails::Application
+        config.eager_load = false
+      end
+      require "tasker_telemetry"
+      TaskerTelemetry.configure { |config| config.filter_parameters = [:iban] }
+      p TaskerTelemetry::Filters.of(TaskerTelemetry.config).to_native[:names].values_at(0, -1)
+      Rails.application.config.filter_parameters += [:pin]
+      p TaskerTelemetry::Filters.of(TaskerTelemetry.config).to_native[:names]
+    RUBY
+    expect(outcome.out).to eq(%(["passw", "iban"]\n["pin", "iban"]\n)), outcome.to_s
+  end
 end

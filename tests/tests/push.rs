@@ -6,48 +6,83 @@ use prost::Message;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tasker_telemetry_core::export::push::{Options, Push, Settings};
+use tasker_telemetry_core::export::push::{Options, Page, Push, Settings, Source};
 use tasker_telemetry_core::export::transports::otlp;
 use tasker_telemetry_core::runtime::Runtime;
 use tasker_telemetry_tests::collector::{Behaviour, Collector};
 use tasker_telemetry_tests::{until, DEADLINE};
 
+/// Makes numbered messages where it is told that it is elected.
+#[derive(Default)]
+struct Made {
+    is_elected: AtomicBool,
+    asked: AtomicU64,
+    made: AtomicU64,
+    /// A term is over once a page has been made.
+    loses: AtomicBool,
+    /// Pages take as many looks at who is elected.
+    takes: AtomicU64,
+}
+
+struct Making(Arc<Made>);
+
+impl Source for Making {
+    fn is_elected(&self) -> bool {
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        self.0.is_elected.load(Ordering::SeqCst)
+    }
+
+    fn page(&self) -> Page {
+        let made = Arc::clone(&self.0);
+        let until = made.asked.load(Ordering::SeqCst) + made.takes.load(Ordering::SeqCst);
+        Box::pin(async move {
+            while made.asked.load(Ordering::SeqCst) < until {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if made.loses.load(Ordering::SeqCst) {
+                made.is_elected.store(false, Ordering::SeqCst);
+            }
+            Some(message(made.made.fetch_add(1, Ordering::SeqCst)))
+        })
+    }
+}
+
 struct Pushing {
     push: Push,
     runtime: Arc<Runtime>,
-    elected: Arc<AtomicBool>,
-    collected: Arc<AtomicU64>,
+    source: Arc<Made>,
 }
 
 impl Pushing {
     fn to(collector: &Collector, interval: f64) -> Self {
-        let options = Options {
-            enabled: Some(true),
-            otlp: otlp::Options {
-                endpoint: Some(collector.url()),
-                ..otlp::Options::default()
-            },
-            interval: Some(interval),
-        };
-        let settings = Settings::resolve(&options, &|_| None).unwrap();
-        let (runtime, elected, collected) = (
-            Runtime::new(),
-            Arc::new(AtomicBool::new(true)),
-            Arc::<AtomicU64>::default(),
-        );
-        let (is_elected, collects) = (Arc::clone(&elected), Arc::clone(&collected));
-        let collect = move || {
-            let number = collects.fetch_add(1, Ordering::SeqCst);
-            is_elected.load(Ordering::SeqCst).then(|| message(number))
-        };
-        let push = Push::new(settings, &runtime, Box::new(collect)).unwrap();
-        Self {
-            push,
-            runtime,
-            elected,
-            collected,
-        }
+        let (runtime, source) = (Runtime::new(), Arc::<Made>::default());
+        source.is_elected.store(true, Ordering::SeqCst);
+        let push = push(collector, interval, &runtime, &source);
+        Self { push, runtime, source }
     }
+
+    fn elect(&self, elected: bool) {
+        self.source.is_elected.store(elected, Ordering::SeqCst);
+    }
+
+    /// Has the worker begin anew.
+    fn fork(&self) {
+        self.runtime.before_fork();
+        self.runtime.after_fork_parent();
+    }
+}
+
+fn push(collector: &Collector, interval: f64, runtime: &Arc<Runtime>, source: &Arc<Made>) -> Push {
+    let options = Options {
+        enabled: Some(true),
+        otlp: otlp::Options {
+            endpoint: Some(collector.url()),
+            ..otlp::Options::default()
+        },
+        interval: Some(interval),
+    };
+    let settings = Settings::resolve(&options, &|_| None).unwrap();
+    Push::new(settings, runtime, Box::new(Making(Arc::clone(source)))).unwrap()
 }
 
 impl Drop for Pushing {
@@ -78,7 +113,7 @@ fn metrics_are_pushed_at_an_interval_and_at_the_end() {
     let requests = collector.requests();
     assert!(requests.iter().all(|request| request.path == "/v1/metrics"));
     let last = requests.last().unwrap().metrics().resource_metrics.remove(0).schema_url;
-    assert_eq!(last, (pushing.collected.load(Ordering::SeqCst) - 1).to_string());
+    assert_eq!(last, (pushing.source.made.load(Ordering::SeqCst) - 1).to_string());
     assert_eq!(requests.len() as u64, pushing.push.stats().pushed);
 }
 
@@ -86,15 +121,80 @@ fn metrics_are_pushed_at_an_interval_and_at_the_end() {
 fn a_process_that_is_not_elected_pushes_nothing() {
     let collector = Collector::start();
     let pushing = Pushing::to(&collector, 0.1);
-    pushing.elected.store(false, Ordering::SeqCst);
+    pushing.elect(false);
     pushing.push.start();
     until("it to ask", || {
-        (pushing.collected.load(Ordering::SeqCst) >= 3).then_some(())
+        (pushing.source.asked.load(Ordering::SeqCst) >= 3).then_some(())
     });
     assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(pushing.source.made.load(Ordering::SeqCst), 0);
     assert!(collector.requests().is_empty());
-    pushing.elected.store(true, Ordering::SeqCst);
+    pushing.elect(true);
     until("a push", || (!collector.requests().is_empty()).then_some(()));
+}
+
+#[test]
+fn who_is_newly_elected_pushes_at_once_each_time() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.push.start();
+    for term in 1..=3 {
+        until("a push", || (pushing.push.stats().pushed == 2 * term - 1).then_some(()));
+        // Who is elected already waits for the interval.
+        pushing.fork();
+        assert!(pushing.push.flush(DEADLINE, &|| false));
+        assert_eq!(pushing.push.stats().pushed, 2 * term);
+        pushing.elect(false);
+        assert!(pushing.push.flush(DEADLINE, &|| false));
+        pushing.elect(true);
+        pushing.fork();
+    }
+}
+
+#[test]
+fn a_term_that_is_lost_while_the_page_is_made_pushes_nothing() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.loses.store(true, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(pushing.source.made.load(Ordering::SeqCst), 1);
+    assert!(collector.requests().is_empty());
+}
+
+#[test]
+fn it_is_asked_who_is_elected_however_long_a_page_or_an_answer_takes() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 0.1);
+    pushing.source.takes.store(10, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(collector.requests().len(), 1);
+
+    pushing.source.takes.store(0, Ordering::SeqCst);
+    collector.otherwise(Behaviour::Hang);
+    until("a request", || collector.is_hanging().then_some(()));
+    let asked = pushing.source.asked.load(Ordering::SeqCst);
+    until("it to ask", || {
+        (pushing.source.asked.load(Ordering::SeqCst) >= asked + 10).then_some(())
+    });
+    // What another process has pushed meanwhile must not be followed by what is older.
+    pushing.elect(false);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    let failed = pushing.push.stats();
+    assert_eq!((failed.pushed, failed.failed), (1, 0));
+}
+
+#[test]
+fn what_takes_the_place_of_a_push_is_alone() {
+    let (before, after) = (Collector::start(), Collector::start());
+    let mut pushing = Pushing::to(&before, 0.1);
+    pushing.push.start();
+    until("a push", || (!before.requests().is_empty()).then_some(()));
+    pushing.push = push(&after, 0.1, &pushing.runtime, &pushing.source);
+    let last = until("a push there", || {
+        (!after.requests().is_empty()).then(|| before.requests().len())
+    });
+    until("more of them", || (after.requests().len() >= 5).then_some(()));
+    assert!(before.requests().len() <= last + 1);
 }
 
 #[test]
@@ -134,8 +234,7 @@ fn pushing_goes_on_after_a_fork() {
     let pushing = Pushing::to(&collector, 0.1);
     pushing.push.start();
     for _ in 0..3 {
-        pushing.runtime.before_fork();
-        pushing.runtime.after_fork_parent();
+        pushing.fork();
         let before = pushing.push.stats().pushed;
         until("another push", || (pushing.push.stats().pushed > before).then_some(()));
     }

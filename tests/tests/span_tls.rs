@@ -1,6 +1,6 @@
 //! OTLP over TLS: who is trusted, and who is not.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{date_time_ymd, BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::ServerConfig;
@@ -52,6 +52,48 @@ fn spans_arrive_where_the_certificate_is_trusted() {
     sending.span("span");
     assert!(sending.flush());
     assert_eq!(collector.taken().len(), 1);
+}
+
+/// A server with a certificate of its own making, as `openssl req -x509` makes them, that holds until then.
+fn own(directory: &tempfile::TempDir, host: &str, until: i32) -> (PathBuf, Collector) {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let file = directory.path().join("own.pem");
+    std::fs::write(&file, certificate.pem()).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    (file, Collector::secure(config))
+}
+
+#[test]
+fn a_server_may_vouch_for_itself_where_its_own_certificate_is_named() {
+    for (host, until, taken) in [("localhost", 3000, 1), ("elsewhere", 3000, 0), ("localhost", 2000, 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, collector) = own(&directory, host, until);
+        let sending = sending(&collector, file);
+        sending.span("span");
+        assert_eq!(
+            sending.flush_for(if taken == 1 { 20_000 } else { 300 }),
+            taken == 1,
+            "{host} {until}"
+        );
+        assert_eq!(collector.taken().len(), taken, "{host} {until}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (_, another) = own(&directory, "localhost", 3000);
+    let (stranger, _) = collector(&directory, "localhost");
+    let sending = sending(&another, stranger);
+    sending.span("span");
+    assert!(!sending.flush_for(300));
+    assert_eq!(another.taken().len(), 0);
 }
 
 #[test]

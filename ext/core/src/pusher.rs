@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Pusher {
     handover: Arc<Handover>,
     interval: AtomicU64,
-    /// A child holds no office of its parent's.
+    /// A child holds no office of its parent's. While the lock is held, an arena may be opened; nobody else is waited for.
     standing: PerProcess<Mutex<Standing>>,
 }
 
@@ -36,8 +36,21 @@ impl Default for Pusher {
 
 #[derive(Debug, Default)]
 struct Standing {
-    election: Option<Election>,
+    /// The arena's id, and the election in it.
+    election: Option<(String, Election)>,
     term: Option<Term>,
+    /// Whether what is pushed next may be the last.
+    leaving: bool,
+}
+
+impl Standing {
+    /// Gives the office up, so that another process takes it at once.
+    fn resign(&mut self) {
+        self.election = None;
+        if let Some(term) = self.term.take() {
+            term.resign();
+        }
+    }
 }
 
 impl Pusher {
@@ -50,20 +63,39 @@ impl Pusher {
         self.standing.get(Mutex::default)
     }
 
-    /// Waits for an order, for `limit` at most, and gives up when `cancelled` says so. Answers its number.
+    /// Says that there is a thread that waits for orders, or will be before long.
+    pub fn attend(&self) {
+        self.handover.attend();
+    }
+
+    /// Stands for election, where pages can be made. To be called now and then, under the lock that lets one thread at a
+    /// time record: the arena may have been replaced, and a child has to join it first. Whether it did not before.
+    pub fn stand(&self, registry: &Registry) -> bool {
+        if !self.handover.is_attended() {
+            return false;
+        }
+        let standing = self.standing();
+        let mut standing = standing.lock();
+        let there = registry.arena_id();
+        let stands = |(id, election): &(String, Election)| there.as_ref() == Some(id) && !election.is_over();
+        if standing.election.as_ref().is_some_and(stands) {
+            return false;
+        }
+        standing.resign();
+        let election = Election::new(registry, Office::Push);
+        standing.election = election.and_then(|election| Some((registry.arena_id()?, election)));
+        standing.election.is_some()
+    }
+
+    /// Waits for an order, for `limit` at most, and gives up when `cancelled` says so, which it is asked at first and
+    /// after each [`Self::wake`]. Answers its number.
     pub fn wait(&self, limit: Duration, cancelled: &dyn Fn() -> bool) -> Option<u64> {
         self.handover.wait(limit, cancelled)
     }
 
-    /// Stands for election. To be called now and then, under the lock that lets one thread at a time record: the arena
-    /// may have been replaced, and a child has to join it first.
-    pub fn stand(&self, registry: &Registry) {
-        let standing = self.standing();
-        let mut standing = standing.lock();
-        if standing.election.as_ref().is_none_or(Election::is_over) {
-            standing.election = Election::new(registry, Office::Push);
-            standing.term = None;
-        }
+    /// Has a wait ask whether it is to be given up.
+    pub fn wake(&self) {
+        self.handover.wake();
     }
 
     /// Hands over the page of an order; `None` where it could not be made.
@@ -71,13 +103,32 @@ impl Pusher {
         self.handover.give(number, page);
     }
 
-    /// Gives the office up, so that another process takes it at once.
+    /// Says that the process is about to resign. What others count until they see that is in what it pushes after this.
+    pub fn leave(&self) {
+        let standing = self.standing();
+        let mut standing = standing.lock();
+        standing.leaving = true;
+        if let Some(term) = &standing.term {
+            term.leave();
+        }
+    }
+
+    /// Whether another process pushes which is about to resign: its last push may lack what this one has counted.
+    #[must_use]
+    pub fn another_leaves(&self) -> bool {
+        let standing = self.standing();
+        let standing = standing.lock();
+        standing
+            .election
+            .as_ref()
+            .is_some_and(|(_, election)| election.another_leaves())
+    }
+
+    /// Gives the office up, so that another process takes it at once, and stands for it no more until there is a thread
+    /// again that makes pages.
     pub fn resign(&self) {
         self.handover.leave();
-        let term = self.standing().lock().term.take();
-        if let Some(term) = term {
-            term.resign();
-        }
+        self.standing().lock().resign();
     }
 }
 
@@ -89,10 +140,11 @@ impl Source for Arc<Pusher> {
         let interval = Duration::from_nanos(self.interval.load(Ordering::Relaxed));
         let standing = self.standing();
         let mut standing = standing.lock();
-        standing.term = standing
-            .election
-            .as_ref()
-            .and_then(|election| election.campaign(interval));
+        let campaign = |(_, election): &(String, Election)| election.campaign(interval);
+        standing.term = standing.election.as_ref().and_then(campaign);
+        if let Some(term) = standing.term.as_ref().filter(|_| standing.leaving) {
+            term.leave();
+        }
         standing.term.is_some()
     }
 

@@ -17,6 +17,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How often a process that ends looks whether another has.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
@@ -167,8 +170,11 @@ impl Telemetry {
             let interval = pushing.interval;
             let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
             self.pusher.every(interval);
+            if !push.goes_on() {
+                self.pusher.resign();
+            }
             if let Some(before) = self.push.swap(Some(Arc::new(push))) {
-                before.retire();
+                before.stop();
             }
         }
         self.tracing.store(Arc::clone(&fresh));
@@ -186,6 +192,16 @@ impl Telemetry {
     #[must_use]
     pub fn pusher(&self) -> &Pusher {
         &self.pusher
+    }
+
+    /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`].
+    pub fn stand(&self) {
+        let push = self.push.load();
+        if let Some(push) = push.as_ref().filter(|push| push.goes_on()) {
+            if self.pusher.stand(&self.registry) {
+                push.look();
+            }
+        }
     }
 
     /// Renders a picture; one for OTLP says whose it is.
@@ -266,6 +282,14 @@ impl Telemetry {
         self.settle(&open.route, payload, times, open.place, open.around)
     }
 
+    /// Forgets an event whose end will not be told.
+    pub fn abandon(&self, open: &Open) {
+        if let Some(place) = &open.place {
+            let tracing = self.tracing.load();
+            tracing.tracer.contexts().remove(open.fiber, place.context().span_id());
+        }
+    }
+
     /// Takes an event that happens now.
     pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
         let route = self.events.route(name);
@@ -319,29 +343,63 @@ impl Telemetry {
 
     /// Sends what was recorded until now. Whether all of it was taken in time.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
-        let tracing = self.tracing.load_full();
-        let spans = tracing.tracer.flush(timeout, cancelled);
-        let rest = deadline.saturating_duration_since(Instant::now());
-        self.push().is_none_or(|push| push.flush(rest, cancelled)) && spans
+        self.deliver(timeout, cancelled, |tracer| tracer.flush(timeout, cancelled))
     }
 
-    /// As [`Self::flush`]; then nothing is sent any more, and the background ends.
+    /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
-        let tracing = self.tracing.load_full();
         let rest = || deadline.saturating_duration_since(Instant::now());
-        let mut delivered = tracing.tracer.shutdown(timeout, cancelled);
+        self.pusher.leave();
+        let mut delivered = self.deliver(timeout, cancelled, |tracer| tracer.shutdown(timeout, cancelled));
+        if cancelled() {
+            return false;
+        }
         if let Some(push) = self.push() {
-            delivered &= push.shutdown(rest(), cancelled);
+            // Of processes that end at once, the last one is to push what all have counted.
+            while self.pusher.another_leaves() {
+                while self.pusher.another_leaves() && !rest().is_zero() && !cancelled() {
+                    std::thread::sleep(LOOK);
+                }
+                delivered &= push.flush(rest(), cancelled);
+                if rest().is_zero() || cancelled() {
+                    break;
+                }
+            }
+            push.stop();
             self.pusher.resign();
         }
         self.runtime.shutdown(rest()) && delivered
     }
 
+    /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.
+    fn deliver(&self, timeout: Duration, cancelled: &dyn Fn() -> bool, spans: impl FnOnce(&Tracer) -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        let push = self.push();
+        let asked = push.as_ref().map(|push| push.ask());
+        let sent = spans(&self.tracing.load_full().tracer);
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let pushed = push
+            .zip(asked)
+            .is_none_or(|(push, asked)| push.wait(asked, rest, cancelled));
+        pushed && sent
+    }
+
     /// To be called before a fork: nothing may run in the background then.
     pub fn before_fork(&self) {
         self.runtime.before_fork();
+    }
+
+    /// To be called instead of [`Self::before_fork`] where only the child goes on: it takes over what waits.
+    pub fn before_move(&self) {
+        self.runtime.before_fork();
+        self.tracing.load().tracer.move_out();
+    }
+
+    /// To be called after that in the process that goes on, which is the same one where it failed.
+    pub fn after_move(&self) {
+        self.runtime.after_fork_parent();
+        self.tracing.load().tracer.move_in();
     }
 
     /// To be called after a fork, or one that failed, in the process that asked for it.

@@ -41,7 +41,7 @@ module TaskerTelemetry
       # @return [Hash] what the native side is told
       def to_native
         { place: arena, prefix: prefix, enabled: enabled, default_labels: default_labels, max_series: max_series,
-          idle_expiry: idle_expiry }
+          idle_expiry: idle_expiry, otlp: otlp.to_native.merge(enabled: enabled && otlp.enabled) }
       end
     end
   end

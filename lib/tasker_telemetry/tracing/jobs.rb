@@ -24,7 +24,7 @@ module TaskerTelemetry
         # @return [Array, nil] the trace that it was enqueued in
         attr_reader :tasker_telemetry_trace
 
-        # @return [Array, nil] the place of its last run: what enqueues it again after that run has failed, belongs there
+        # @return [Array, nil] the place of its last run, where it belongs if it is enqueued again after that has failed
         attr_accessor :tasker_telemetry_run
       end
 

@@ -28,6 +28,16 @@ impl Registry {
         }
     }
 
+    /// Opens the arena where there is none yet, so that what is counted apart from samples has a home at once: a process
+    /// may never take any. To be called by a thread that records.
+    pub fn settle_in(&self) {
+        if self.current().is_none() && self.is_enabled() {
+            let _slow = self.slow.lock();
+            // What goes wrong is told by a notice.
+            let _ = self.ready();
+        }
+    }
+
     /// The arena that stands at its place now, as far as this process may go there. To be called with `slow` held.
     pub(super) fn here(&self) -> Option<Arc<Arena>> {
         let arena = self.ready()?;

@@ -295,8 +295,8 @@ fn tell_times(
             told.end_ns = times::moment(payload, times.start_ns);
             told.start_ns = Some(told.end_ns);
         }
-        // Some are published when what they tell of is over.
-        Kind::Point if entry.tells_duration() => {
+        // Some are published when what they tell of is over. One around a block has seen how long it took.
+        Kind::Point if entry.tells_duration() && times.own_block != Some(true) => {
             told.end_ns = times::end(payload, times);
             told.start_ns = times::start(payload, told.end_ns).or_else(|| times::block(times, told.end_ns));
         }

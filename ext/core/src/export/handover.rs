@@ -10,9 +10,6 @@ use tokio::time::timeout;
 /// How long a page may take to make. Whoever does not make one in time is taken for gone until it waits again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often a wait looks whether it is to be given up.
-const LOOK: Duration = Duration::from_millis(10);
-
 /// Between the background and the thread that makes pages; there is one of each in a process.
 pub struct Handover {
     desk: PerProcess<Desk>,
@@ -90,8 +87,13 @@ impl Handover {
         page.ok().flatten()
     }
 
-    /// Waits for an order, for `limit` at most, and gives up when `cancelled` says so. Answers the order's number, for
-    /// [`Self::give`].
+    /// Says that there is a thread that makes pages, or will be before long.
+    pub fn attend(&self) {
+        self.desk().order.lock().attended = true;
+    }
+
+    /// Waits for an order, for `limit` at most, and gives up when `cancelled` says so, which it is asked at first and
+    /// after each [`Self::wake`]. Answers the order's number, for [`Self::give`].
     pub fn wait(&self, limit: Duration, cancelled: &dyn Fn() -> bool) -> Option<u64> {
         let desk = self.desk();
         let deadline = Instant::now() + limit;
@@ -102,10 +104,18 @@ impl Handover {
             if rest.is_zero() || cancelled() {
                 return None;
             }
-            order = desk.ordered.wait_for(order, rest.min(LOOK));
+            order = desk.ordered.wait_for(order, rest);
         }
         order.open = false;
         Some(order.number)
+    }
+
+    /// Has a wait ask whether it is to be given up.
+    pub fn wake(&self) {
+        let desk = self.desk();
+        // Under the lock: not between the question and the wait.
+        let _order = desk.order.lock();
+        desk.ordered.notify_all();
     }
 
     /// Hands over what was made for an order.
@@ -124,6 +134,7 @@ impl Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn block_on<T>(work: impl std::future::Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread()
@@ -167,5 +178,24 @@ mod tests {
     fn waiting_can_be_given_up() {
         let handover = Handover::default();
         assert_eq!(handover.wait(Duration::from_secs(60), &|| true), None);
+        let cancelled = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| handover.wait(Duration::from_secs(60), &|| cancelled.load(Ordering::SeqCst)));
+            cancelled.store(true, Ordering::SeqCst);
+            handover.wake();
+            assert_eq!(waiting.join().unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn an_order_waits_for_a_thread_that_is_to_come() {
+        let handover = Handover::default();
+        handover.attend();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| block_on(handover.ask()));
+            let number = handover.wait(Duration::from_secs(60), &|| false).unwrap();
+            handover.give(number, Some(vec![1]));
+            assert_eq!(asked.join().unwrap(), Some(vec![1]));
+        });
     }
 }

@@ -4,12 +4,14 @@
 use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, Error, Session, Signal};
 use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use serde::Serialize;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{poll_fn, Future};
+use std::pin::{pin, Pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{interval_at, timeout, MissedTickBehavior};
 
 /// How often a wait looks whether it is to be given up.
 const LOOK: Duration = Duration::from_millis(10);
@@ -147,6 +149,7 @@ pub struct Push {
     inner: Arc<Inner>,
     runtime: Arc<Runtime>,
     worker: Arc<dyn Worker>,
+    stopped: AtomicBool,
 }
 
 impl std::fmt::Debug for Push {
@@ -156,6 +159,10 @@ impl std::fmt::Debug for Push {
             .finish_non_exhaustive()
     }
 }
+
+/// A push that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked(u64);
 
 struct Pusher(Weak<Inner>);
 
@@ -180,31 +187,54 @@ impl Push {
             inner,
             runtime: Arc::clone(runtime),
             worker,
+            stopped: AtomicBool::new(false),
         })
     }
 
     /// Starts to push from this process, if it is the one to push. To be called in each process that counts: a child has
     /// no thread before.
     pub fn start(&self) {
-        if self.inner.settings.enabled {
+        if self.goes_on() {
             self.runtime.start();
         }
+    }
+
+    /// Whether metrics are pushed at all, and will be.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.inner.settings.enabled && !self.stopped.load(Ordering::Relaxed)
     }
 
     /// Pushes now. Whether it was taken, or is not this process's to push. It waits as
     /// [`Tracer::flush`](crate::trace::Tracer::flush) does.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        if !self.inner.settings.enabled {
-            return true;
+        let asked = self.ask();
+        self.wait(asked, timeout, cancelled)
+    }
+
+    /// Asks for a push, for [`Self::wait`] to wait for.
+    pub fn ask(&self) -> Asked {
+        if !self.goes_on() {
+            return Asked(0);
         }
         let state = self.inner.state();
-        let deadline = Instant::now() + timeout;
         let asked = {
             let mut shared = state.shared.lock();
             shared.asked += 1;
             shared.asked
         };
         state.wake.notify_one();
+        self.runtime.start();
+        Asked(asked)
+    }
+
+    /// Waits for a push. Whether it was taken, or is not this process's to push.
+    pub fn wait(&self, Asked(asked): Asked, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
+        if !self.goes_on() {
+            return !self.inner.settings.enabled;
+        }
+        let state = self.inner.state();
+        let deadline = Instant::now() + timeout;
         if !self.runtime.start() {
             return false;
         }
@@ -219,15 +249,21 @@ impl Push {
         shared.taken
     }
 
+    /// Looks at once who is the one to push: it may be this process from now on.
+    pub fn look(&self) {
+        self.inner.state().wake.notify_one();
+    }
+
     /// Pushes for the last time.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let taken = self.flush(timeout, cancelled);
-        self.runtime.remove(&self.worker);
+        self.stop();
         taken
     }
 
-    /// Pushes no more: another one does, by other settings.
-    pub fn retire(&self) {
+    /// Pushes no more.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         self.runtime.remove(&self.worker);
     }
 
@@ -246,6 +282,13 @@ impl Push {
             rejected: shared.rejected,
             last_error: shared.last_error.clone(),
         }
+    }
+}
+
+impl Drop for Push {
+    /// Or it would go on beside the one that took its place.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -282,33 +325,60 @@ impl Inner {
             let elected = self.source.is_elected();
             let rest = {
                 let mut shared = state.shared.lock();
+                if elected && !shared.elected {
+                    // Kept there, since a fork may cut the push off.
+                    shared.next = shared.next.min(Instant::now());
+                }
+                shared.elected = elected;
                 let rest = shared.next.saturating_duration_since(Instant::now());
-                let newly = elected && !std::mem::replace(&mut shared.elected, elected);
                 // What was asked for and failed waits for its time as all do.
-                if rest.is_zero() || newly || shared.asked > tried {
+                if rest.is_zero() || shared.asked > tried {
                     return shared.asked;
                 }
                 rest
             };
-            let look = self.settings.interval / LOOKS;
-            let _ = timeout(rest.min(look), state.wake.notified()).await;
+            let _ = timeout(rest.min(self.look()), state.wake.notified()).await;
         }
+    }
+
+    fn look(&self) -> Duration {
+        self.settings.interval / LOOKS
+    }
+
+    /// Works as long as this process is the one to push: `None` when it is no longer. To ask is what keeps it the one,
+    /// however long the work takes; and a process that was stopped meanwhile asks before it goes on.
+    async fn elected<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        if !self.source.is_elected() {
+            return None;
+        }
+        let mut work = pin!(work);
+        let mut looks = interval_at(tokio::time::Instant::now() + self.look(), self.look());
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        poll_fn(|context| {
+            while looks.poll_tick(context).is_ready() {
+                if !self.source.is_elected() {
+                    return Poll::Ready(None);
+                }
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
+    /// `None` where there is nothing to push, or it is another process's to push.
+    async fn send(&self, session: &mut Session) -> Option<Answer> {
+        let body = self.elected(self.source.page()).await??;
+        self.elected(session.send(self.client.prepare(&body))).await
     }
 
     async fn push(&self, state: &State, session: &mut Session) {
         let mut tried = state.shared.lock().done;
         loop {
             tried = self.due(state, tried).await;
-            let page = match self.source.is_elected() {
-                true => self.source.page().await,
-                false => None,
-            };
-            // Making it may have taken longer than the office is held.
-            let Some(body) = page.filter(|_| self.source.is_elected()) else {
+            let Some(answer) = self.send(session).await else {
                 self.settle(state, tried, true);
                 continue;
             };
-            let answer = session.send(self.client.prepare(&body)).await;
             let mut shared = state.shared.lock();
             match answer {
                 Answer::Taken { rejected, error } => {

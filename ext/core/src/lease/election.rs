@@ -16,11 +16,13 @@ pub enum Office {
 /// Bits of a [`Mandate`].
 const SLOT_BITS: u32 = 12;
 const HELD: u64 = 1 << SLOT_BITS;
-const RENEWAL: u64 = HELD << 1;
-const RENEWALS: u64 = 15 * RENEWAL;
+const LEAVING: u64 = HELD << 1;
+const RENEWAL: u64 = LEAVING << 1;
+const RENEWALS: u64 = 7 * RENEWAL;
 const TOKEN_BITS: u32 = 17;
 
-/// Who holds an office, in one word: the term's token, a count of its renewals, whether it is held, the holder's slot.
+/// Who holds an office, in one word: the term's token, a count of its renewals, whether the holder is about to resign,
+/// whether it is held, the holder's slot.
 ///
 /// The token is drawn from the numbers that the arena also gives to processes as they arrive, after the word before was
 /// read: so tokens only grow, and the slot's process is the holder as long as its own number is below the token.
@@ -50,13 +52,22 @@ impl Mandate {
         Self((self.0 & !RENEWALS) | (self.0.wrapping_add(RENEWAL) & RENEWALS))
     }
 
+    fn is_leaving(self) -> bool {
+        self.is_held() && self.0 & LEAVING != 0
+    }
+
+    fn leaving(self) -> Self {
+        Self(self.0 | LEAVING)
+    }
+
     fn resigned(self) -> Self {
         Self(self.0 & !HELD)
     }
 
     /// Whether both are one term.
     fn is_term_of(self, other: Self) -> bool {
-        self.0 & !RENEWALS == other.0 & !RENEWALS
+        const MOVES: u64 = RENEWALS | LEAVING;
+        self.0 & !MOVES == other.0 & !MOVES
     }
 }
 
@@ -192,6 +203,17 @@ impl Election {
         }
     }
 
+    /// Whether another process holds the office that has [said](Term::leave) that it will resign.
+    #[must_use]
+    pub fn another_leaves(&self) -> bool {
+        let seen = Mandate(self.ballot.holder());
+        let own = self
+            .ballot
+            .candidate()
+            .is_some_and(|(slot, number)| seen.slot() == slot && number < seen.token());
+        seen.is_leaving() && !own && self.ballot.is_alive(seen.slot(), seen.token())
+    }
+
     fn is_heard_of(&self, holder: Mandate, millis: u64, interval: Duration) -> bool {
         let patience = Self::patience(interval).as_millis() as u64;
         // What was heard a little later than `now` was read is fresh; what is far ahead is no time at all.
@@ -235,14 +257,24 @@ impl Term {
             && Mandate(self.ballot.holder()).is_term_of(self.mandate)
     }
 
+    /// Says that it will be given up, after one last deed: for whoever has something to be done as well, and may be too
+    /// late for that one. Renewing the term does not unsay it.
+    pub fn leave(&self) {
+        self.change(Mandate::leaving);
+    }
+
     /// Gives the office up, so that another process can take it at once; does nothing when it is no longer held.
     pub fn resign(self) {
+        self.change(Mandate::resigned);
+    }
+
+    fn change(&self, change: impl Fn(Mandate) -> Mandate) {
         if self.ballot.candidate() != Some(self.candidate) {
             return;
         }
         loop {
             let seen = Mandate(self.ballot.holder());
-            if !seen.is_term_of(self.mandate) || self.ballot.change(seen.0, seen.resigned().0) {
+            if !seen.is_term_of(self.mandate) || self.ballot.change(seen.0, change(seen).0) {
                 return;
             }
         }

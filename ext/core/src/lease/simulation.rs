@@ -232,6 +232,31 @@ fn a_silent_holder_is_replaced_and_finds_out() {
 }
 
 #[test]
+fn others_see_that_a_holder_leaves_until_it_has() {
+    let machine = Arc::new(Machine::default());
+    let (one, other) = (alone(&machine, 0), alone(&machine, 1));
+    let term = one.campaign_at(at(0), INTERVAL).unwrap();
+    assert!(!other.another_leaves());
+    term.leave();
+    assert!(other.another_leaves() && !one.another_leaves());
+    assert!(term.still_held_at(at(1)));
+    for renewal in 0..20 {
+        let renewed = one.campaign_at(at(renewal), INTERVAL).unwrap();
+        assert_eq!(renewed.token(), term.token());
+    }
+    assert!(other.another_leaves());
+    assert!(other.campaign_at(at(20), INTERVAL).is_none());
+    term.resign();
+    assert!(!other.another_leaves());
+    let next = other.campaign_at(at(20), INTERVAL).unwrap();
+    assert!(!one.another_leaves());
+    // Neither can somebody else say it, nor does anybody wait for the dead.
+    next.leave();
+    machine.slots[1].store(0, Ordering::SeqCst);
+    assert!(!one.another_leaves());
+}
+
+#[test]
 fn a_dead_holder_is_replaced_at_once_even_where_its_slot_has_gone_to_another() {
     for successor in [false, true] {
         let machine = Arc::new(Machine::default());

@@ -95,6 +95,18 @@ impl Contexts {
         Some(current)
     }
 
+    /// Takes one out whose end will not be told, and leaves those above it.
+    pub fn remove(&self, fiber: u64, span: SpanId) {
+        let all = &mut *self.all.lock();
+        let Some(entry) = all.fibers.get_mut(&fiber) else {
+            return;
+        };
+        entry.stack.retain(|context| context.span_id() != span);
+        if entry.stack.is_empty() {
+            all.fibers.remove(&fiber);
+        }
+    }
+
     /// Forgets what is open in a fiber, such as one that begins a new request.
     pub fn clear(&self, fiber: u64) {
         self.all.lock().fibers.remove(&fiber);
@@ -151,6 +163,19 @@ mod tests {
         assert!(contexts.pop(1, a.span_id()).is_some());
         assert_eq!(contexts.current(1), None);
         assert_eq!(contexts.len(), 1);
+    }
+
+    #[test]
+    fn one_that_is_taken_out_leaves_those_above_it() {
+        let contexts = Contexts::default();
+        let (a, b) = (context(), context());
+        contexts.push(1, a.clone());
+        contexts.push(1, b.clone());
+        contexts.remove(1, a.span_id());
+        contexts.remove(2, a.span_id());
+        assert_eq!(contexts.current(1), Some(b.clone()));
+        contexts.remove(1, b.span_id());
+        assert!(contexts.is_empty());
     }
 
     #[test]

@@ -92,6 +92,17 @@ impl<T> Queue<T> {
         (taken, oldest)
     }
 
+    /// Takes out all in the order in which they came.
+    pub(super) fn drain(&mut self) -> Vec<(T, Priority)> {
+        let mut all = Vec::with_capacity(self.length);
+        for (line, (_, priority)) in self.lines.iter_mut().zip(Priority::ALL) {
+            all.extend(line.drain(..).map(|(number, entry)| (number, entry, priority)));
+        }
+        self.length = 0;
+        all.sort_by_key(|(number, ..)| *number);
+        all.into_iter().map(|(_, entry, priority)| (entry, priority)).collect()
+    }
+
     /// Empties it and answers how many there were.
     pub(super) fn clear(&mut self) -> usize {
         self.lines.iter_mut().for_each(VecDeque::clear);
@@ -129,6 +140,22 @@ mod tests {
         }
         assert_eq!(queue.take(2, true), (vec![1, 2], Some(1)));
         assert_eq!((queue.oldest(), queue.last()), (Some(3), 3));
+    }
+
+    #[test]
+    fn it_can_be_emptied_in_the_order_of_arrival() {
+        let mut queue = Queue::new(9);
+        let entries = [
+            (1, Priority::Low),
+            (2, Priority::Critical),
+            (3, Priority::Normal),
+            (4, Priority::Low),
+        ];
+        for (entry, priority) in entries {
+            queue.push(entry, priority);
+        }
+        assert_eq!(queue.drain(), entries);
+        assert_eq!((queue.len(), queue.oldest(), queue.last()), (0, None, 4));
     }
 
     /// The policy, in as few words as possible: keep the best of each moment; of equals, those that came last among

@@ -2,7 +2,6 @@
 
 use super::record::{self, Priority};
 use super::Tracer;
-use crate::arena::fork;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
@@ -118,7 +117,7 @@ impl Span {
         let Some(Recording { mut data, began }) = self.recording.take() else {
             return;
         };
-        if self.generation != fork::generation() {
+        if !self.tracer.owns(self.generation) {
             return;
         }
         data.end_time = match (at, began) {

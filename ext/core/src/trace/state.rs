@@ -2,7 +2,7 @@
 
 use super::pending::Pending;
 use super::queue::{Pushed, Queue};
-use super::record::Priority;
+use super::record::{Priority, SpanRecord};
 use super::totals::DropReason;
 use crate::export::transports::otlp::Backoff;
 use crate::runtime::{Condvar, Mutex};
@@ -39,6 +39,14 @@ pub(super) struct Shared {
     pub(super) dropped: [u64; DropReason::ALL.len()],
     pub(super) start_unknown: u64,
     pub(super) last_error: Option<String>,
+}
+
+/// What waits, taken out of one process's state for another's.
+#[derive(Default)]
+pub(super) struct Load {
+    pub(super) spans: Vec<(Box<SpanData>, Priority)>,
+    pub(super) batch: Option<Batch>,
+    pub(super) pending: Vec<(u64, SpanRecord, Priority)>,
 }
 
 /// What waits in one process, and how its worker is woken.
@@ -101,6 +109,15 @@ impl Shared {
             self.dropped[DropReason::QueueFull as usize] += 1;
         }
         pushed
+    }
+
+    /// Takes out all that waits.
+    pub(super) fn unload(&mut self) -> Load {
+        Load {
+            spans: self.queue.drain(),
+            batch: self.batch.take(),
+            pending: self.pending.hand_over(),
+        }
     }
 
     /// Number of the oldest span that has not left.

@@ -38,6 +38,8 @@ impl DropReason {
 
 /// Where the totals of all processes are kept. Called by any thread, with and without the GVL.
 pub trait Totals: Send + Sync {
+    /// Gets ready to count in this process. Called by a thread that records, before anything is counted.
+    fn settle(&self) {}
     /// That many were sent and taken.
     fn exported(&self, spans: u64);
     /// That many were dropped.
@@ -45,6 +47,10 @@ pub trait Totals: Send + Sync {
 }
 
 impl Totals for Registry {
+    fn settle(&self) {
+        self.settle_in();
+    }
+
     fn exported(&self, spans: u64) {
         self.count_spans(SpanOutcome::Exported, spans);
     }

@@ -8,19 +8,19 @@ use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
 use super::span::{Recording, Span};
-use super::state::State;
+use super::state::{Batch, Load, State};
 use super::stats::Stats;
 use super::totals::{DropReason, Totals};
 use super::worker::Sender;
 use crate::arena::fork;
 use crate::export::transports::otlp;
-use crate::runtime::{PerProcess, Runtime, Worker};
+use crate::runtime::{Mutex, PerProcess, Runtime, Worker};
 use arc_swap::ArcSwap;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -43,6 +43,11 @@ pub(super) struct Inner {
     successor: OnceLock<Tracer>,
     /// Those before this one that may still have something to send.
     predecessors: ArcSwap<Vec<Tracer>>,
+    /// What waits, while this process becomes another one. Taken by the thread that does that, and by no other.
+    moving: Mutex<Load>,
+    /// Which process became which, by their generations.
+    moved_from: AtomicU32,
+    home: AtomicU32,
 }
 
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
@@ -120,6 +125,9 @@ impl Tracer {
             worker: OnceLock::new(),
             successor: OnceLock::new(),
             predecessors: ArcSwap::default(),
+            moving: Mutex::default(),
+            moved_from: AtomicU32::new(0),
+            home: AtomicU32::new(0),
         });
         if enabled {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
@@ -315,6 +323,9 @@ impl Tracer {
 
     fn pushed(&self, state: &State, pushed: Pushed, length: usize) {
         state.pushed(pushed, length);
+        if !state.started.load(Ordering::Relaxed) {
+            self.inner.totals.settle();
+        }
         if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
@@ -346,6 +357,46 @@ impl Tracer {
         if self.is_drained() {
             self.inner.forget_worker();
         }
+    }
+
+    /// Takes out all that waits, for [`Self::move_in`]. To be called before this process becomes another one, which is to
+    /// send what it would have, and while nothing runs in the background.
+    pub fn move_out(&self) {
+        for tracer in self.line() {
+            let load = tracer.state().shared.lock().unload();
+            *tracer.inner.moving.lock() = load;
+            tracer.inner.moved_from.store(fork::generation(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
+    pub fn move_in(&self) {
+        for tracer in self.line() {
+            let load = std::mem::take(&mut *tracer.inner.moving.lock());
+            let state = tracer.state();
+            if let Some(batch) = load.batch {
+                // It is older than all that came since.
+                state.shared.lock().batch = Some(Batch { oldest: 0, ..batch });
+            }
+            for (span, priority) in load.spans {
+                let mut shared = state.shared.lock();
+                let pushed = shared.push(span, priority);
+                let length = shared.queue.len();
+                drop(shared);
+                tracer.pushed(&state, pushed, length);
+            }
+            for (key, record, priority) in load.pending {
+                tracer.hold(key, record, priority);
+            }
+            tracer.inner.home.store(fork::generation(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a span that was begun in the process of that generation is this process's to send.
+    pub(super) fn owns(&self, generation: u32) -> bool {
+        let (now, inner) = (fork::generation(), &self.inner);
+        generation == now
+            || (inner.home.load(Ordering::Relaxed) == now && inner.moved_from.load(Ordering::Relaxed) == generation)
     }
 
     /// Whether nothing waits.
@@ -407,9 +458,12 @@ impl Tracer {
     }
 
     /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
-    /// goes on until it is shut down itself.
+    /// goes on until it is shut down itself. When it is given up, nothing has changed.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
         let delivered = self.flush(timeout, cancelled);
+        if cancelled() {
+            return false;
+        }
         self.line()
             .iter()
             .map(Self::close)

@@ -12,6 +12,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("flush", function!(flush, 1))?;
     native.define_singleton_method("shutdown", function!(shutdown, 1))?;
     native.define_singleton_method("before_fork", function!(before_fork, 0))?;
+    native.define_singleton_method("before_move", function!(before_move, 0))?;
+    native.define_singleton_method("after_move", function!(after_move, 0))?;
     native.define_singleton_method("after_fork_parent", function!(after_fork_parent, 0))?;
     native.define_singleton_method("after_fork_child", function!(after_fork_child, 0))?;
     native.define_singleton_method("trace_stats", function!(stats, 0))?;
@@ -22,6 +24,8 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
 /// goes on for what is left of the time.
 fn waiting(seconds: f64, wait: impl Fn(Duration, &dyn Fn() -> bool) -> bool + Send + Sync) -> Result<bool> {
     answering(|| {
+        // In a process that ends before its thread has come to that, what is pushed last would be nobody's.
+        telemetry().stand();
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
         let deadline = Instant::now() + timeout;
         loop {
@@ -41,14 +45,27 @@ fn flush(seconds: f64) -> Result<bool> {
     waiting(seconds, |timeout, cancelled| telemetry().flush(timeout, cancelled))
 }
 
+/// However the wait ends, by its time or by what Ruby raises in it, it was for the last time.
 fn shutdown(seconds: f64) -> Result<bool> {
-    waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled))
+    let delivered = waiting(seconds, |timeout, cancelled| telemetry().shutdown(timeout, cancelled));
+    caught(|| telemetry().shutdown(Duration::ZERO, &|| false));
+    delivered
 }
 
 /// Nothing that happens here may keep the application from forking.
 fn before_fork() {
     caught(|| telemetry().before_fork());
     caught(|| registry().prepare_fork());
+}
+
+/// As `before_fork`, where only the child goes on.
+fn before_move() {
+    caught(|| telemetry().before_move());
+    caught(|| registry().prepare_fork());
+}
+
+fn after_move() {
+    caught(|| telemetry().after_move());
 }
 
 fn after_fork_parent() {

@@ -2,13 +2,14 @@
 
 use crate::error::Result;
 use crate::helpers::guard::answering;
-use crate::helpers::nogvl::without_gvl;
+use crate::helpers::nogvl::without_gvl_until;
+use crate::helpers::telemetry;
 use crate::helpers::value::serialized;
-use crate::helpers::{registry, telemetry};
 use magnus::{function, Object, RModule, RString, Ruby, Value};
 use std::time::Duration;
 
 pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
+    native.define_singleton_method("push?", function!(goes_on, 0))?;
     native.define_singleton_method("push_start", function!(start, 0))?;
     native.define_singleton_method("push_wait", function!(wait, 1))?;
     native.define_singleton_method("push_give", function!(give, 2))?;
@@ -16,9 +17,15 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     Ok(())
 }
 
-/// Starts the background that asks for pages.
+/// Whether there is something to push, now or later.
+fn goes_on() -> Result<bool> {
+    answering(|| Ok(telemetry().push().is_some_and(|push| push.goes_on())))
+}
+
+/// Starts the background that asks for pages, of a thread that waits for that already, or is about to.
 fn start() -> Result<()> {
     answering(|| {
+        telemetry().pusher().attend();
         if let Some(push) = telemetry().push() {
             push.start();
         }
@@ -30,9 +37,11 @@ fn start() -> Result<()> {
 fn wait(seconds: f64) -> Result<Option<u64>> {
     answering(|| {
         let pusher = telemetry().pusher();
-        pusher.stand(registry());
+        telemetry().stand();
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
-        Ok(without_gvl(|cancelled| pusher.wait(limit, &|| cancelled.get()))?)
+        Ok(without_gvl_until(&|| pusher.wake(), |cancelled| {
+            pusher.wait(limit, &|| cancelled.get())
+        })?)
     })
 }
 

@@ -85,7 +85,9 @@ fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result:
     if let Some(open) = open.flatten() {
         FRAMES.with_borrow_mut(|frames| {
             if frames.len() >= DEEPEST {
-                frames.drain(..DEEPEST / 2);
+                frames
+                    .drain(..DEEPEST / 2)
+                    .for_each(|frame| telemetry.abandon(&frame.open));
             }
             frames.push(Frame {
                 payload,
@@ -152,8 +154,13 @@ fn taken(payload: usize) -> Option<Frame> {
         let index = frames.iter().rposition(|frame| frame.payload == payload)?;
         if index + 1 < frames.len() {
             let fiber = frames[index].fiber;
-            let above = frames.split_off(index + 1);
-            frames.extend(above.into_iter().filter(|frame| frame.fiber != fiber));
+            for frame in frames.split_off(index + 1) {
+                if frame.fiber == fiber {
+                    telemetry().abandon(&frame.open);
+                } else {
+                    frames.push(frame);
+                }
+            }
             return Some(frames.remove(index));
         }
         frames.pop()

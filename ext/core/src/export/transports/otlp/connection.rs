@@ -3,6 +3,7 @@
 use super::destination::{Destination, Protocol};
 use super::error::{Error, Result};
 use super::resolve::Resolver;
+use super::trust::Trust;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -40,8 +41,8 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// Whose signature is trusted: the authorities of a file, else those of the system.
-fn authorities(file: Option<&Path>) -> Result<RootCertStore> {
+/// Whose signature is trusted: the authorities of a file, else those of the system. What the file holds is answered too.
+fn authorities(file: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
     let (option, certificates, mut problem) = match file {
         Some(path) => {
@@ -63,12 +64,17 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore> {
             ("the system's certificates".to_owned(), found.certs, problem)
         }
     };
+    let named = if file.is_some() {
+        certificates.clone()
+    } else {
+        Vec::new()
+    };
     let (added, _) = store.add_parsable_certificates(certificates);
     if added == 0 {
         let problem = problem.take().unwrap_or_else(|| "none is there".to_owned());
         return Err(Error::Certificate { option, problem });
     }
-    Ok(store)
+    Ok((store, named))
 }
 
 impl Connector {
@@ -147,11 +153,14 @@ fn tls(destination: &Destination) -> Result<(TlsConnector, ServerName<'static>)>
         option: "TLS".to_owned(),
         problem,
     };
-    let authorities = authorities(destination.certificate.as_deref())?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let (authorities, named) = authorities(destination.certificate.as_deref())?;
+    let provider = Arc::new(ring::default_provider());
+    let trust = Trust::new(authorities, named, Arc::clone(&provider)).map_err(|error| failed(error.to_string()))?;
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(error.to_string()))?
-        .with_root_certificates(authorities)
+        .dangerous()
+        .with_custom_certificate_verifier(trust)
         .with_no_client_auth();
     config.alpn_protocols = vec![match destination.protocol {
         Protocol::HttpProtobuf => b"http/1.1".to_vec(),

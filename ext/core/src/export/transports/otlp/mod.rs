@@ -8,6 +8,7 @@ mod destination;
 mod dns;
 mod error;
 mod resolve;
+mod trust;
 
 pub use answer::Answer;
 pub use backoff::Backoff;
