@@ -66,7 +66,12 @@ RSpec.configure do |config|
   config.around(:each, :collector) do |example|
     Dir.mktmpdir do |directory|
       @arena = "#{directory}/arena"
-      Collector.open { |collector| (@collector = collector) && example.run }
+      Collector.open do |collector|
+        @collector = collector
+        example.run
+        # What is left would be tried again, and the next example's `sent` would wait for it.
+        TaskerTelemetry.flush(timeout: 10)
+      end
     end
   end
 end

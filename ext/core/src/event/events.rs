@@ -295,15 +295,14 @@ fn tell_times(
             told.end_ns = times::moment(payload, times.start_ns);
             told.start_ns = Some(told.end_ns);
         }
-        // Some are published when what they tell of is over. One around a block has seen how long it took.
-        Kind::Point if entry.tells_duration() && times.own_block != Some(true) => {
-            told.end_ns = times::end(payload, times);
-            told.start_ns = times::start(payload, told.end_ns).or_else(|| times::block(times, told.end_ns));
-        }
         Kind::Point => {
             told.start_ns = times::block(times, times.end_ns);
             if told.start_ns.is_none() {
                 told.end_ns = times::moment(payload, times.end_ns);
+                // Some are published when what they tell of is over. A start would be that of the step.
+                if entry.tells_duration() {
+                    told.start_ns = times::duration(payload, told.end_ns);
+                }
             }
         }
         Kind::End => {

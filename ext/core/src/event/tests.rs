@@ -526,6 +526,9 @@ fn a_point_is_as_long_as_its_block() {
         observed(&events, "observability_step_handle_duration_seconds", &[]),
         (1, 1.0)
     );
+    let payload = Map::of([("correlation_id", text("a")), ("duration", float(1.5))]);
+    let told = publish(&events, "tasker.telemetry.cache_synced", &payload, 0);
+    assert_eq!((told.start, told.end), (Some(-SECOND * 3 / 2), 0));
     assert_eq!(degraded(&events, "unknown_start"), 0);
 }
 

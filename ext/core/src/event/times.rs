@@ -34,6 +34,11 @@ pub(super) fn start(payload: &dyn Payload, end_ns: i64) -> Option<i64> {
         })
 }
 
+/// When it began, by the payload's own duration alone.
+pub(super) fn duration(payload: &dyn Payload, end_ns: i64) -> Option<i64> {
+    before(end_ns, payload.get(Key::DURATION)?.number()?)
+}
+
 /// When it began, by the block that it was published around.
 pub(super) fn block(times: &Times, end_ns: i64) -> Option<i64> {
     let own = times

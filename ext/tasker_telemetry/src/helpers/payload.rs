@@ -134,26 +134,32 @@ impl<'a> HashPayload<'a> {
 
     /// A value that cannot be read is as if it were not there.
     fn read(&self, value: VALUE) -> Option<Value<'_>> {
-        self.kept(field::read(self.ruby, value, self.redactor)).flatten()
+        self.kept(|| field::read(self.ruby, value, self.redactor)).flatten()
     }
 
-    fn kept<T>(&self, read: Result<T, Jump>) -> Option<T> {
-        read.map_err(|jump| self.jump.set(Some(jump))).ok()
+    /// What was read. Once something passes through no more is read: Ruby code would hold it up.
+    fn kept<T>(&self, read: impl FnOnce() -> Result<T, Jump>) -> Option<T> {
+        if self.jump_is_set() {
+            return None;
+        }
+        read().map_err(|jump| self.jump.set(Some(jump))).ok()
     }
 
     fn text_of(&self, value: VALUE) -> Option<String> {
         // SAFETY: the value is alive.
-        self.kept(text(self.ruby, unsafe { RubyValue::from_raw(value) }))?.ok()
+        self.kept(|| text(self.ruby, unsafe { RubyValue::from_raw(value) }))?
+            .ok()
     }
 
     fn exception(&self, exception: VALUE) -> Option<ErrorInfo<'static>> {
-        self.kept(exception::read(self.ruby, exception))
+        self.kept(|| exception::read(self.ruby, exception))
     }
 
     /// The value, or what the application's filters put in its place. One that cannot be asked about is not shown.
     fn asked(&self, name: &str, value: VALUE) -> VALUE {
-        let shown = rescue(self.ruby, || filtered(name, value));
-        self.kept(shown).and_then(Result::ok).unwrap_or(Qnil as VALUE)
+        self.kept(|| rescue(self.ruby, || filtered(name, value)))
+            .and_then(Result::ok)
+            .unwrap_or(Qnil as VALUE)
     }
 
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
