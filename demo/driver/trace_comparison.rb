@@ -105,7 +105,8 @@ module Demo
       ended = @spans.tasks.sum { |task| 1 + task.steps.size }
       @ledger.row("tasks and steps, none left open", [@audits.size + attempts, begun, ended])
       @ledger.row("with beginning and end", [known, @spans.ended.size])
-      @ledger.row("dropped", [0, @counted.total("tasker_telemetry_dropped_spans_total")])
+      dropped = @counted.by("reason", "tasker_telemetry_dropped_spans_total").reject { |_, spans| spans.zero? }
+      @ledger.row(["dropped", *dropped.keys].join(", "), [0, dropped.values.sum])
     end
 
     # Of each package a task with the event that asked for it, and a job with the span that enqueued it; and the rest.

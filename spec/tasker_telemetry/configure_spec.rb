@@ -31,10 +31,18 @@ RSpec.describe TaskerTelemetry, ".configure" do
     expect(described_class.config).to equal(before)
   end
 
-  { "metric" => /overflow_samples/, "block" => /collect_/, "outcome" => /collect_|_duration_seconds/ }.each do |label, metric|
+  { "metric" => /overflow_samples/, "block" => /collect_/, "outcome" => /collect_/ }.each do |label, metric|
+    # In a process of its own: where events made metrics before, one of those is named.
     it "refuses #{label} as a default label, since a metric of the gem's own declares it" do
-      expect { configure { |config| config.metrics.default_labels = { label => "x" } } }
-        .to raise_error(TaskerTelemetry::ConfigurationError, /default_labels cannot have "#{label}": .*#{metric}/)
+      outcome = run_ruby(<<~RUBY, env: { "RACK_ENV" => "test" })
+        require "tasker_telemetry"
+        begin
+          TaskerTelemetry.configure { |config| config.metrics.default_labels = { #{label.inspect} => "x" } }
+        rescue TaskerTelemetry::ConfigurationError => e
+          puts e.message
+        end
+      RUBY
+      expect(outcome.out).to match(/default_labels cannot have "#{label}": .*#{metric}/), outcome.to_s
     end
   end
 

@@ -10,7 +10,7 @@ module TaskerTelemetry
     # @api private
     class Subscriber
       # Per fiber, where the events under way are: each payload, followed by when it began.
-      UNDER_WAY = :tasker_telemetry_events
+      UNDER_WAY = :tasker_telemetry_instrumented
       # More than nest. What is there beyond was begun and, since another subscriber raised at its beginning, never
       # ended.
       MOST = 200

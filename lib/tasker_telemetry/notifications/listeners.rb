@@ -29,7 +29,7 @@ module TaskerTelemetry
     # @api private
     class Timed
       # The events under way in this fiber, of all such listeners together.
-      STACK = :tasker_telemetry_events
+      STACK = :tasker_telemetry_listeners
       # More events within each other than anybody nests: left over from listeners that were unsubscribed in between.
       DEEPEST = 1_000
 

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::jump::{protect, Jump};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,12 +33,22 @@ struct Job<'a, F, T> {
 ///
 /// `Send` keeps Ruby objects out of `work`. The answer is dropped when Ruby's interrupt raises.
 pub fn without_gvl<T: Send>(work: impl FnMut(&Cancelled<'_>) -> T + Send) -> Result<T, Jump> {
-    without_gvl_until(&|| {}, work)
+    // All that happens to it is one atomic store, which a signal's handler may do. Without that promise Ruby starts a
+    // thread for each call in a process that has but one.
+    interruptible(&|| {}, rb_sys::RB_NOGVL_UBF_ASYNC_SAFE, work)
 }
 
 /// The same for work that does not ask often: another thread calls `wake` when it is to ask. That must not block.
 pub fn without_gvl_until<T: Send>(
     wake: &(dyn Fn() + Sync),
+    work: impl FnMut(&Cancelled<'_>) -> T + Send,
+) -> Result<T, Jump> {
+    interruptible(wake, 0, work)
+}
+
+fn interruptible<T: Send>(
+    wake: &(dyn Fn() + Sync),
+    flags: u32,
     mut work: impl FnMut(&Cancelled<'_>) -> T + Send,
 ) -> Result<T, Jump> {
     loop {
@@ -46,7 +56,7 @@ pub fn without_gvl_until<T: Send>(
             cancelled: AtomicBool::new(false),
             wake,
         };
-        let result = match release(&mut work, &cancelled) {
+        let result = match release(&mut work, &cancelled, flags) {
             Some(Err(panic)) => resume_unwind(panic),
             Some(Ok(value)) => Some(value),
             None => None,
@@ -66,7 +76,7 @@ pub fn without_gvl_until<T: Send>(
     }
 }
 
-fn release<F, T>(work: &mut F, cancelled: &Cancelled<'_>) -> Option<thread::Result<T>>
+fn release<F, T>(work: &mut F, cancelled: &Cancelled<'_>, flags: u32) -> Option<thread::Result<T>>
 where
     F: FnMut(&Cancelled<'_>) -> T + Send,
     T: Send,
@@ -77,14 +87,15 @@ where
         cancelled,
     };
     // SAFETY: `job` and `cancelled` outlive the call, which returns only after `run` has; `unblock` is called by
-    // other threads in the meantime, and touches the atomic flag and what is `Sync`. The variant `2` never raises by itself, so it
-    // cannot jump over these frames.
+    // other threads in the meantime, and touches the atomic flag and what is `Sync`. `INTR_FAIL` keeps Ruby from
+    // raising by itself, so it cannot jump over these frames.
     unsafe {
-        rb_sys::rb_thread_call_without_gvl2(
+        rb_sys::rb_nogvl(
             Some(run::<F, T>),
             (&raw mut job).cast(),
             Some(unblock),
             std::ptr::from_ref(cancelled).cast_mut().cast(),
+            (flags | rb_sys::RB_NOGVL_INTR_FAIL) as c_int,
         );
     }
     job.result
