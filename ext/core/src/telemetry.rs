@@ -10,7 +10,7 @@ use crate::export::transports::otlp;
 use crate::pusher::Pusher;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
+use crate::trace::{self, About, Attributes, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::borrow::Cow;
@@ -74,7 +74,7 @@ pub struct Settings {
 pub struct Tracing {
     settings: Settings,
     tracer: Tracer,
-    redactor: Redactor,
+    attributes: Attributes,
 }
 
 /// The telemetry of a process and of the processes that it forks.
@@ -422,7 +422,7 @@ impl Tracing {
     ) -> otlp::Result<Self> {
         let resolved = trace::Settings::resolve(&settings.traces, env)?;
         Ok(Self {
-            redactor: settings.filter.redactor()?,
+            attributes: Attributes::new(settings.filter.redactor()?),
             tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
             settings,
         })
@@ -432,7 +432,7 @@ impl Tracing {
     fn after(before: &Tracer, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<Self> {
         let resolved = trace::Settings::resolve(&settings.traces, env)?;
         Ok(Self {
-            redactor: settings.filter.redactor()?,
+            attributes: Attributes::new(settings.filter.redactor()?),
             tracer: before.succeed(resolved)?,
             settings,
         })
@@ -441,7 +441,7 @@ impl Tracing {
     fn story<'a>(&'a self, registry: &'a Registry) -> Story<'a> {
         Story {
             tracer: &self.tracer,
-            redactor: &self.redactor,
+            attributes: &self.attributes,
             registry,
         }
     }
@@ -452,10 +452,16 @@ impl Tracing {
         &self.tracer
     }
 
+    /// What makes attributes of what is told.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
     /// What must not be shown.
     #[must_use]
     pub fn redactor(&self) -> &Redactor {
-        &self.redactor
+        self.attributes.redactor()
     }
 
     /// The current span of a fiber.
@@ -476,7 +482,7 @@ impl Tracing {
     ) -> Span {
         let around = remote.or_else(|| self.current(fiber));
         let attributes = if self.tracer.is_enabled() {
-            trace::attributes(&self.redactor, attributes)
+            self.attributes.of(attributes)
         } else {
             Vec::new()
         };

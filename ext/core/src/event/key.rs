@@ -45,6 +45,11 @@ known_keys! {
     TO_STATE = "to_state",
 }
 
+/// Bytes of a name that [`keep`] keeps, at most.
+const LONGEST_KEPT: usize = 256;
+/// How many names there may be before it keeps no more.
+const MOST_KEPT: usize = 4096;
+
 struct Interned {
     names: Vec<&'static str>,
     numbers: HashMap<&'static str, u32>,
@@ -72,6 +77,17 @@ pub fn intern(name: &str) -> Key {
     interned.names.push(name);
     interned.numbers.insert(name, number);
     Key(number)
+}
+
+/// The name, kept for good, as long as not many are: for what brings a bounded number of names unless something is
+/// wrong, and saves a copy of each otherwise.
+pub(super) fn keep(name: &str) -> Option<&'static str> {
+    if name.len() > LONGEST_KEPT {
+        return None;
+    }
+    let is_known = INTERNED.read().numbers.contains_key(name);
+    let has_room = || INTERNED.read().names.len() < MOST_KEPT;
+    (is_known || has_room()).then(|| intern(name).name())
 }
 
 impl Key {
@@ -105,5 +121,14 @@ mod tests {
         assert_ne!(intern("Status"), status);
         assert_eq!(status.name(), "status");
         assert_eq!(status.index(), intern("status").index());
+    }
+
+    #[test]
+    fn keeps_a_bounded_number_of_names() {
+        assert_eq!(keep("task_id"), Some("task_id"));
+        let kept = (0..2 * MOST_KEPT).filter(|number| keep(&format!("kept {number}")).is_some());
+        assert!(kept.count() < MOST_KEPT);
+        assert!(keep("kept 0").is_some());
+        assert!(keep(&"x".repeat(LONGEST_KEPT + 1)).is_none());
     }
 }

@@ -77,15 +77,12 @@ pub(super) fn pack(sources: &[Source], payload: &dyn Payload, names: &Names<'_>,
     let mut push = |value: &str| packed.cut += u64::from(key.push(value));
     for source in sources {
         match source {
-            Source::Payload(name, limit) => {
-                let Some(value) = payload.get(*name) else {
-                    push("");
-                    continue;
-                };
+            Source::Payload(name, limit) => payload.lend(*name, &mut |value| {
                 let mut integer = itoa::Buffer::new();
                 let text = match value {
-                    Value::Int(int) => Cow::Borrowed(integer.format(int)),
-                    other => other.into_text(),
+                    None => Cow::Borrowed(""),
+                    Some(Value::Int(int)) => Cow::Borrowed(integer.format(int)),
+                    Some(other) => other.into_text(),
                 };
                 match limit {
                     Some(limit) if !text.is_empty() && !limit.admits(&text) => {
@@ -94,7 +91,7 @@ pub(super) fn pack(sources: &[Source], payload: &dyn Payload, names: &Names<'_>,
                     }
                     _ => push(&text),
                 }
-            }
+            }),
             Source::TaskName => push(names.task.as_deref().unwrap_or_default()),
             Source::Namespace => push(names.namespace.as_deref().unwrap_or_default()),
             Source::StepName => push(names.step.as_deref().unwrap_or_default()),

@@ -35,6 +35,12 @@ pub trait Payload {
     /// The value under a key; `None` for what is missing or nil.
     fn get(&self, key: Key) -> Option<Value<'_>>;
 
+    /// As [`Self::get`], but the value may be lent: it is good until the borrower returns, which must not ask for
+    /// anything else meanwhile.
+    fn lend(&self, key: Key, borrower: &mut dyn FnMut(Option<Value<'_>>)) {
+        borrower(self.get(key));
+    }
+
     /// Visits all there is; what is nested comes as bounded text.
     fn for_each(&self, visit: &mut dyn FnMut(&str, Value<'_>));
 

@@ -2,16 +2,18 @@
 
 use super::catalogue::{self, Entry};
 use super::instruments::{Instrument, Timer};
+use super::key::keep;
 use super::mapping::{Backends, Label, Mapping};
 use super::sampling::Sample;
 use super::told::{Decision, Family, Kind, Outcome, Transition};
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 /// Where events of one name go. Good until something is mapped anew: to be kept, if at all, with a look at
 /// [`super::Events::is_current`].
 #[derive(Debug)]
 pub struct Route {
-    pub(super) name: Box<str>,
+    pub(super) name: Cow<'static, str>,
     pub(super) generation: u64,
     pub(super) entry: Option<&'static Entry>,
     pub(super) mapping: Option<Arc<Mapping>>,
@@ -29,7 +31,7 @@ impl Route {
         let entry = catalogue::built_in(name);
         let on = mapping.as_ref().filter(|mapping| mapping.enabled);
         Self {
-            name: name.into(),
+            name: keep(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed),
             generation,
             entry,
             backends: on.map_or(Backends::NONE, |mapping| mapping.backends),
@@ -54,6 +56,12 @@ impl Route {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The event's name, without a copy where it can be.
+    #[must_use]
+    pub fn own_name(&self) -> Cow<'static, str> {
+        self.name.clone()
     }
 
     /// Who takes the events, as far as the sample lets them. Nobody where the name is not mapped, or its mapping is off.

@@ -207,6 +207,12 @@ impl<'e> Told<'e> {
         self.route.name()
     }
 
+    /// The event's name, without a copy where it can be.
+    #[must_use]
+    pub fn own_name(&self) -> Cow<'static, str> {
+        self.route.own_name()
+    }
+
     /// What it is about.
     #[must_use]
     pub fn family(&self) -> Family {

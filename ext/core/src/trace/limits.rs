@@ -32,6 +32,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    #[inline]
+    fn is_exceeded(&self, value: &Value) -> bool {
+        let exceeds = |text: &StringValue| text.as_str().len() > self.value_length;
+        match value {
+            Value::String(text) => exceeds(text),
+            Value::Array(Array::String(texts)) => texts.iter().any(exceeds),
+            _ => false,
+        }
+    }
+
     pub(super) fn value(&self, value: Value) -> Value {
         let cut = |text: &StringValue| StringValue::from(head(text.as_str(), self.value_length).to_owned());
         match value {
@@ -65,8 +75,10 @@ impl Limits {
         let dropped = attributes.len().saturating_sub(limit);
         attributes.truncate(limit);
         for attribute in attributes {
-            let value = std::mem::replace(&mut attribute.value, Value::Bool(false));
-            attribute.value = self.value(value);
+            if self.is_exceeded(&attribute.value) {
+                let value = std::mem::replace(&mut attribute.value, Value::Bool(false));
+                attribute.value = self.value(value);
+            }
         }
         dropped as u32
     }

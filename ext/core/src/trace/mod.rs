@@ -7,8 +7,10 @@
 //! A fork leaves the parent's spans to the parent: the child goes on with an empty queue, under [`Contexts`] that still
 //! name the parent's spans as those around its own.
 
+mod attributes;
 mod contexts;
 pub mod derive;
+mod encode;
 pub mod ids;
 mod limits;
 mod pending;
@@ -26,6 +28,7 @@ mod totals;
 mod tracer;
 mod worker;
 
+pub use attributes::Attributes;
 pub use contexts::Contexts;
 pub use limits::Limits;
 pub use record::{system_time, Priority, SpanRecord, START_UNKNOWN, UNSAMPLED_TRACE};
@@ -34,7 +37,7 @@ pub use sampling::{Root, Sampler};
 pub use settings::{Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
-pub use story::{attributes, fail, named, shown, About, Place, Story};
+pub use story::{fail, About, Place, Story};
 pub use totals::{DropReason, Totals};
 pub use tracer::{Beginning, Tracer};
 

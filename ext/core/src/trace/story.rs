@@ -4,13 +4,13 @@
 //! its root, the attempts at its steps below it, and whatever else happened to them beside these. So the processes that
 //! work on a task need not know of each other. Any other event stands inside the span that is current where it happens.
 
+use super::attributes::Attributes;
 use super::derive::{self, Derived};
 use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
 use super::{ids, Tracer};
 use crate::arena::Registry;
-use crate::event::{without_cut_url, ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
-use crate::export::transports::head;
+use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
@@ -75,8 +75,8 @@ impl<'e> About<'e> {
 pub struct Story<'a> {
     /// Whom they are handed to.
     pub tracer: &'a Tracer,
-    /// What must not be shown.
-    pub redactor: &'a Redactor,
+    /// Makes what is told of them.
+    pub attributes: &'a Attributes,
     /// Where all processes note what they have seen.
     pub registry: &'a Registry,
 }
@@ -141,7 +141,7 @@ impl Story<'_> {
     pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<Place>, around: Option<&SpanContext>) {
         if let (Some(key), Some(start)) = (told.completes, told.start_ns) {
             self.tracer
-                .complete(key, (start, told.end_ns), self.attributes(payload));
+                .complete(key, (start, told.end_ns), self.attributes.of(payload));
         }
         if !told.decision.traces || (told.kind() == Kind::Start && told.task_id.is_some()) {
             return;
@@ -174,7 +174,7 @@ impl Story<'_> {
         record.parent_span_id = place.parent;
         record.parent_is_remote = place.parent_is_remote;
         record.trace_state = place.context.trace_state().clone();
-        record.attributes = self.attributes(payload);
+        record.attributes = self.attributes.of(payload);
         if let Some(is) = place.is {
             self.settle(told, is, &mut record);
         }
@@ -224,14 +224,10 @@ impl Story<'_> {
     }
 
     fn fail(&self, error: &ErrorInfo<'_>, record: &mut SpanRecord) {
-        let (message, attributes) = failure(self.redactor, error);
+        let (message, attributes) = failure(self.attributes.redactor(), error);
         let at = super::system_time(record.end);
         record.events.push(Event::new("exception", at, attributes, 0));
         record.status = Status::error(message);
-    }
-
-    fn attributes(&self, payload: &dyn Payload) -> Vec<KeyValue> {
-        attributes(self.redactor, payload)
     }
 }
 
@@ -263,65 +259,6 @@ fn bare(told: &Told<'_>, place: &Place) -> SpanRecord {
     record
 }
 
-/// A payload as attributes, without what must not be shown.
-#[must_use]
-pub fn attributes(redactor: &Redactor, payload: &dyn Payload) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(8);
-    payload.for_each(&mut |name, value| {
-        if !TOLD_ELSEWHERE.contains(&name) {
-            attributes.push(KeyValue::new(named(redactor, name), shown(redactor, name, value)));
-        }
-    });
-    attributes
-}
-
-/// The name of an attribute, as it may be shown: whoever makes names of what comes in has anything in them.
-pub fn named(redactor: &Redactor, name: &str) -> String {
-    let usual = name.len() <= LONGEST_NAME && !name.bytes().any(|byte| matches!(byte, b':' | b'=' | b' '));
-    if usual {
-        return name.to_owned();
-    }
-    let kept = head(name, LONGEST_NAME);
-    let kept = if kept.len() < name.len() {
-        without_cut_url(kept)
-    } else {
-        kept
-    };
-    redactor.text(kept).into_owned()
-}
-
-/// A value under that name, as it may be shown.
-pub fn shown(redactor: &Redactor, name: &str, value: Value<'_>) -> opentelemetry::Value {
-    if redactor.hides(name) {
-        return redactor.mask().to_owned().into();
-    }
-    match value {
-        Value::Bool(value) => value.into(),
-        Value::Int(value) => value.into(),
-        Value::Float(value) => value.into(),
-        Value::Text(text) => {
-            let scrubbed = match redactor.text(&text) {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(scrubbed) => Some(scrubbed),
-            };
-            scrubbed.unwrap_or_else(|| text.into_owned()).into()
-        }
-        time @ Value::Time(_) => time.into_text().into_owned().into(),
-    }
-}
-
-/// Bytes of an attribute's name, at most.
-const LONGEST_NAME: usize = 256;
-
-/// What the event `exception` and the status say.
-const TOLD_ELSEWHERE: [&str; 5] = [
-    "exception",
-    "exception_object",
-    "exception_class",
-    "error_class",
-    "backtrace",
-];
-
 /// Few different ones: what is one of many stands in the attributes.
 fn name(told: &Told<'_>) -> Cow<'static, str> {
     let named = |what: &'static str, name: &Option<Cow<'_, str>>| match name {
@@ -331,6 +268,6 @@ fn name(told: &Told<'_>) -> Cow<'static, str> {
     match (told.family(), told.kind()) {
         (Family::Task, Kind::End) => named("task", &told.names.task),
         (Family::Step, Kind::End) => named("step", &told.names.step),
-        _ => Cow::Owned(told.name().to_owned()),
+        _ => told.own_name(),
     }
 }

@@ -7,7 +7,7 @@
 
 use super::jump::{rescue, Jump};
 use super::nested::render;
-use super::text::{text, utf8};
+use super::text::{owned, text, utf8};
 use super::value::class_name;
 use magnus::rb_sys::FromRawValue;
 use magnus::{Ruby, Value as RubyValue};
@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use tasker_telemetry_core::event::{without_cut_url, Redactor, Value};
 
 /// Bytes of a value that are kept, at most.
-const VALUE_BYTES: usize = 4096;
+pub const VALUE_BYTES: usize = 4096;
 
 /// Reads a value, which has to be alive: on Ruby's stack, or in something that is. `None` for nil, and for what has
 /// nothing to say.
@@ -74,11 +74,10 @@ fn cut(bytes: &[u8]) -> String {
 
 /// The beginning of a text, of `most` bytes, in which nothing stands that the redactor would not recognize.
 pub fn shortened(bytes: &[u8], most: usize) -> String {
-    let kept = &bytes[..bytes.len().min(most)];
-    let text = String::from_utf8_lossy(kept);
-    if kept.len() == bytes.len() {
-        return text.into_owned();
+    if bytes.len() <= most {
+        return owned(bytes);
     }
+    let text = String::from_utf8_lossy(&bytes[..most]);
     // The last character may have been cut in the middle.
     let mut text = without_cut_url(text.trim_end_matches('\u{FFFD}')).to_owned();
     text.push('…');

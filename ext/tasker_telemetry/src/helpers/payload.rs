@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::exception;
-use super::field;
+use super::field::{self, VALUE_BYTES};
 use super::jump::{filtered, rescue, Jump};
 use super::symbols;
 use super::text::{lossy, text, utf8};
@@ -18,6 +18,7 @@ use rb_sys::{st_retval, Qnil, Qundef, VALUE};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::LazyLock;
 use tasker_telemetry_core::event::{intern, ErrorInfo, Key, Payload, Redactor, Value};
@@ -28,13 +29,22 @@ struct ErrorKeys {
     exception: Key,
     classes: [Key; 2],
     messages: [Key; 2],
+    /// The bits of all of them.
+    bits: u64,
 }
 
-static ERROR_KEYS: LazyLock<ErrorKeys> = LazyLock::new(|| ErrorKeys {
-    object: intern("exception_object"),
-    exception: intern("exception"),
-    classes: [intern("exception_class"), intern("error_class")],
-    messages: [intern("error_message"), intern("error")],
+static ERROR_KEYS: LazyLock<ErrorKeys> = LazyLock::new(|| {
+    let (object, exception) = (intern("exception_object"), intern("exception"));
+    let classes = [intern("exception_class"), intern("error_class")];
+    let messages = [intern("error_message"), intern("error")];
+    let all = [object, exception].into_iter().chain(classes).chain(messages);
+    ErrorKeys {
+        object,
+        exception,
+        classes,
+        messages,
+        bits: all.map(|key| bit(symbols::symbol(key))).fold(0, |bits, bit| bits | bit),
+    }
 });
 
 /// Whether the application has filters that only Ruby can apply.
@@ -54,43 +64,84 @@ pub struct HashPayload<'a> {
     ruby: &'a Ruby,
     hash: VALUE,
     redactor: &'a Redactor,
-    /// Keys and values, of a Hash that has few: most of what is asked for is not there, and to find that out here
-    /// takes a fraction of a lookup.
-    entries: [(VALUE, VALUE); FEW],
+    /// Keys and values, of a Hash that has few: most of what is asked for is not there, and to find that out here takes
+    /// a fraction of a lookup. Read when something is first asked for: of most events nothing is, at their beginning.
+    few: [Cell<MaybeUninit<(VALUE, VALUE)>>; FEW],
+    walked: Cell<Option<Walked>>,
+    jump: Cell<Option<Jump>>,
+}
+
+/// What is known of a Hash whose few entries have been read.
+#[derive(Clone, Copy)]
+struct Walked {
     count: usize,
+    /// A bit for each Symbol that may be there.
+    symbols: u64,
     is_whole: bool,
     has_string_keys: bool,
-    jump: Cell<Option<Jump>>,
+}
+
+impl Walked {
+    /// Whether there is none of the Symbols with these bits.
+    #[inline]
+    fn lacks(&self, bits: u64) -> bool {
+        self.symbols & bits == 0 && self.is_whole && !self.has_string_keys
+    }
+}
+
+/// One of 64, for a Symbol. The lowest bits are the same in all.
+#[inline]
+fn bit(symbol: VALUE) -> u64 {
+    1 << ((symbol as u64 >> 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
 }
 
 impl<'a> HashPayload<'a> {
     /// Reads `hash`.
     #[inline]
     pub fn new(ruby: &'a Ruby, hash: RHash, redactor: &'a Redactor) -> Self {
-        let mut payload = Self {
+        Self {
             ruby,
             hash: hash.as_raw(),
             redactor,
-            entries: [(0, 0); FEW],
+            few: [const { Cell::new(MaybeUninit::uninit()) }; FEW],
+            walked: Cell::new(None),
+            jump: Cell::new(None),
+        }
+    }
+
+    #[inline]
+    fn walked(&self) -> Walked {
+        self.walked.get().unwrap_or_else(|| self.walk())
+    }
+
+    fn walk(&self) -> Walked {
+        let mut walked = Walked {
             count: 0,
+            symbols: 0,
             is_whole: true,
             has_string_keys: false,
-            jump: Cell::new(None),
         };
-        let (mut count, mut whole, mut strings) = (0, true, false);
-        let entries = &mut payload.entries;
-        walk(hash.as_raw(), &mut |key, value| {
+        let all = &mut walked;
+        walk(self.hash, &mut |key, value| {
             // SAFETY: the key is in the Hash that is walked.
-            strings |= unsafe { RB_TYPE_P(key, Type::RUBY_T_STRING) };
-            whole = count < FEW;
-            if whole {
-                entries[count] = (key, value);
-                count += 1;
+            all.has_string_keys |= unsafe { RB_TYPE_P(key, Type::RUBY_T_STRING) };
+            all.is_whole = all.count < FEW;
+            if all.is_whole {
+                self.few[all.count].set(MaybeUninit::new((key, value)));
+                all.count += 1;
+                all.symbols |= bit(key);
             }
-            whole || !strings
+            all.is_whole || !all.has_string_keys
         });
-        (payload.count, payload.is_whole, payload.has_string_keys) = (count, whole, strings);
-        payload
+        self.walked.set(Some(walked));
+        walked
+    }
+
+    #[inline]
+    fn few(&self, walked: Walked) -> impl Iterator<Item = (VALUE, VALUE)> + '_ {
+        // SAFETY: as many have been written, and nobody takes them back.
+        let read = |entry: &Cell<MaybeUninit<(VALUE, VALUE)>>| unsafe { entry.get().assume_init() };
+        self.few[..walked.count].iter().map(read)
     }
 
     /// To be asked at the end: what has to be raised on.
@@ -100,21 +151,22 @@ impl<'a> HashPayload<'a> {
 
     #[inline]
     fn find(&self, key: Key) -> Option<VALUE> {
-        let symbol = symbols::symbol(key);
-        let here = self.entries[..self.count].iter().find(|(known, _)| *known == symbol);
-        let value = match here {
-            Some((_, value)) => *value,
-            None if self.is_whole && !self.has_string_keys => return None,
-            None => self.look_up(symbol),
+        let (symbol, walked) = (symbols::symbol(key), self.walked());
+        if walked.lacks(bit(symbol)) {
+            return None;
+        }
+        let value = match self.few(walked).find(|(known, _)| *known == symbol) {
+            Some((_, value)) => value,
+            None => self.look_up(symbol, walked),
         };
         (value != Qundef as VALUE && !NIL_P(value)).then_some(value)
     }
 
     #[cold]
-    fn look_up(&self, symbol: VALUE) -> VALUE {
+    fn look_up(&self, symbol: VALUE, walked: Walked) -> VALUE {
         // SAFETY: the GVL is held, and the Hash is alive; a Symbol is compared by identity.
         let mut value = unsafe { rb_sys::rb_hash_lookup2(self.hash, symbol, Qundef as VALUE) };
-        if value == Qundef as VALUE && self.has_string_keys {
+        if value == Qundef as VALUE && walked.has_string_keys {
             // SAFETY: as above; of a String, Ruby's own hash and comparison run.
             value = unsafe { rb_sys::rb_hash_lookup2(self.hash, symbols::string(symbol), Qundef as VALUE) };
         }
@@ -123,10 +175,9 @@ impl<'a> HashPayload<'a> {
 
     /// Calls `visit` with each key and value until it answers `false`.
     fn each_entry(&self, visit: &mut dyn FnMut(VALUE, VALUE) -> bool) {
-        if self.is_whole {
-            let _ = self.entries[..self.count]
-                .iter()
-                .all(|(key, value)| visit(*key, *value));
+        let walked = self.walked();
+        if walked.is_whole {
+            let _ = self.few(walked).all(|(key, value)| visit(key, value));
         } else {
             walk(self.hash, visit);
         }
@@ -174,6 +225,17 @@ impl Payload for HashPayload<'_> {
         self.find(key).and_then(|value| self.read(value))
     }
 
+    #[inline]
+    fn lend(&self, key: Key, borrower: &mut dyn FnMut(Option<Value<'_>>)) {
+        let Some(value) = self.find(key) else { return borrower(None) };
+        // SAFETY: the value is alive, and no Ruby runs while the borrower has its text.
+        let text = unsafe { RB_TYPE_P(value, Type::RUBY_T_STRING).then(|| utf8(value)).flatten() };
+        match text.map(std::str::from_utf8) {
+            Some(Ok(text)) if text.len() <= VALUE_BYTES => borrower(Some(Value::Text(Cow::Borrowed(text)))),
+            _ => borrower(self.read(value)),
+        }
+    }
+
     fn for_each(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
         self.each_entry(&mut |key, value| {
             // SAFETY: the key is alive; a Symbol's name is a String that lives as long.
@@ -207,6 +269,9 @@ impl Payload for HashPayload<'_> {
     }
 
     fn error(&self) -> Option<ErrorInfo<'_>> {
+        if self.walked().lacks(ERROR_KEYS.bits) {
+            return None;
+        }
         if let Some(exception) = self.find(ERROR_KEYS.object) {
             if exception::is(exception) {
                 return self.exception(exception);

@@ -118,9 +118,8 @@ fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::re
     let Some(value) = field::read(ruby, value.as_raw(), tracing.redactor())? else {
         return Ok(());
     };
-    let value = trace::shown(tracing.redactor(), &name, value);
-    let name = trace::named(tracing.redactor(), &name);
-    this.span.lock().set_attribute(name, value);
+    let attribute = tracing.attributes().one(&name, value);
+    this.span.lock().set_attribute(attribute.key, attribute.value);
     Ok(())
 }
 
@@ -137,7 +136,7 @@ fn add_event(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::result
     let attributes = match given.or(arguments.keywords) {
         Some(hash) => {
             let payload = HashPayload::new(ruby, hash, tracing.redactor());
-            let attributes = trace::attributes(tracing.redactor(), &payload);
+            let attributes = tracing.attributes().of(&payload);
             payload.finish()?;
             attributes
         }
