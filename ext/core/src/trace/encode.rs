@@ -204,8 +204,8 @@ mod tests {
     use opentelemetry::InstrumentationScope;
     use opentelemetry_proto::tonic::trace::v1::Span;
     use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
     use std::time::Duration;
 
     fn any_value() -> impl Strategy<Value = Value> {

@@ -17,6 +17,7 @@ mod pending;
 pub mod propagation;
 mod queue;
 mod record;
+mod request;
 mod resource;
 mod sampling;
 mod settings;

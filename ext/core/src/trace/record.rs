@@ -68,8 +68,8 @@ impl SpanRecord {
         }
     }
 
-    pub(super) fn into_data(self, sampled: bool, limits: &Limits, scope: &InstrumentationScope) -> Box<SpanData> {
-        let mut data = Box::new(SpanData {
+    pub(super) fn into_data(self, sampled: bool, limits: &Limits, scope: &InstrumentationScope) -> SpanData {
+        let mut data = SpanData {
             span_context: SpanContext::new(
                 self.trace_id,
                 self.span_id,
@@ -89,7 +89,7 @@ impl SpanRecord {
             links: SpanLinks::default(),
             status: self.status,
             instrumentation_scope: scope.clone(),
-        });
+        };
         data.events.events = self.events;
         data.links.links = self.links;
         limit(&mut data, limits);

@@ -1,5 +1,6 @@
 //! A span of this process, from its start to its end.
 
+use super::encode::encode;
 use super::record::{self, Priority};
 use super::Tracer;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
@@ -127,7 +128,7 @@ impl Span {
         }
         .max(data.start_time);
         record::limit(&mut data, self.tracer.limits());
-        self.tracer.enqueue(data, self.priority);
+        self.tracer.enqueue(encode(&data), self.priority);
     }
 }
 

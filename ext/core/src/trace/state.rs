@@ -1,5 +1,6 @@
 //! What waits to be sent in one process. A forked child begins with another one and never touches its parent's.
 
+use super::encode::Encoded;
 use super::pending::Pending;
 use super::queue::{Pushed, Queue};
 use super::record::{Priority, SpanRecord};
@@ -7,7 +8,6 @@ use super::totals::DropReason;
 use crate::export::transports::otlp::Backoff;
 use crate::runtime::{Condvar, Mutex};
 use bytes::Bytes;
-use opentelemetry_sdk::trace::SpanData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -24,7 +24,7 @@ pub(super) struct Batch {
 
 /// What waits. One short lock, never held over anything that can block.
 pub(super) struct Shared {
-    pub(super) queue: Queue<Box<SpanData>>,
+    pub(super) queue: Queue<Encoded>,
     /// Taken from the queue, not taken by the collector yet.
     pub(super) batch: Option<Batch>,
     pub(super) pending: Pending,
@@ -44,7 +44,7 @@ pub(super) struct Shared {
 /// What waits, taken out of one process's state for another's.
 #[derive(Default)]
 pub(super) struct Load {
-    pub(super) spans: Vec<(Box<SpanData>, Priority)>,
+    pub(super) spans: Vec<(Encoded, Priority)>,
     pub(super) batch: Option<Batch>,
     pub(super) pending: Vec<(u64, SpanRecord, Priority)>,
 }
@@ -103,7 +103,7 @@ impl State {
 
 impl Shared {
     /// Puts a span in line.
-    pub(super) fn push(&mut self, span: Box<SpanData>, priority: Priority) -> Pushed {
+    pub(super) fn push(&mut self, span: Encoded, priority: Priority) -> Pushed {
         let pushed = self.queue.push(span, priority);
         if pushed != Pushed::In {
             self.dropped[DropReason::QueueFull as usize] += 1;

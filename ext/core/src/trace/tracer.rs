@@ -2,6 +2,7 @@
 
 use super::contexts::Contexts;
 use super::derive::Identity;
+use super::encode::{encode, Encoded};
 use super::ids;
 use super::limits::Limits;
 use super::queue::Pushed;
@@ -29,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Inner {
     pub(super) settings: Settings,
-    scope: InstrumentationScope,
+    pub(super) scope: InstrumentationScope,
     contexts: Arc<Contexts>,
     state: PerProcess<State>,
     runtime: Arc<Runtime>,
@@ -209,10 +210,8 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut record.attributes) {
             return false;
         }
-        self.enqueue(
-            record.into_data(sampled, &self.inner.settings.limits, &self.inner.scope),
-            priority,
-        );
+        let data = record.into_data(sampled, &self.inner.settings.limits, &self.inner.scope);
+        self.enqueue(encode(&data), priority);
         true
     }
 
@@ -305,7 +304,7 @@ impl Tracer {
     }
 
     /// Puts a span in line.
-    pub(super) fn enqueue(&self, span: Box<SpanData>, priority: Priority) {
+    pub(super) fn enqueue(&self, span: Encoded, priority: Priority) {
         let state = self.state();
         if !self.is_enabled() {
             return self.inner.drop_spans(&state, DropReason::Shutdown, 1);

@@ -1,16 +1,12 @@
 //! Sends what waits: batches, after a delay, again and again while the collector does not take them.
 
+use super::request::Envelope;
 use super::resource;
 use super::state::{Batch, State};
 use super::totals::DropReason;
 use super::tracer::Inner;
 use crate::export::transports::otlp::{Answer, Client, Session};
 use crate::runtime::{Work, Worker};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use opentelemetry_sdk::trace::SpanData;
-use prost::Message;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -41,7 +37,7 @@ impl Worker for Sender {
             let state = tracer.state();
             let resource = resource::resource(&tracer.settings.identity, &tracer.settings.resource_attributes);
             let mut sending = Sending {
-                resource: (&resource).into(),
+                envelope: Envelope::new(&resource, &tracer.scope),
                 session: client.session(),
                 client: &client,
                 tracer: &tracer,
@@ -85,7 +81,7 @@ struct Sending<'a> {
     state: &'a State,
     client: &'a Client,
     session: Session,
-    resource: ResourceAttributesWithSchema,
+    envelope: Envelope,
 }
 
 impl Sending<'_> {
@@ -149,9 +145,7 @@ impl Sending<'_> {
             since: Instant::now(),
         });
         drop(shared);
-        let body = self
-            .client
-            .prepare(&encode(spans.into_iter().map(|span| *span), &self.resource));
+        let body = self.client.prepare(&self.envelope.request(&spans));
         let mut shared = self.state.shared.lock();
         let batch = shared.batch.as_mut()?;
         batch.body = body;
@@ -215,11 +209,4 @@ impl Sending<'_> {
             let _ = timeout(rest, self.state.wake.notified()).await;
         }
     }
-}
-
-fn encode(spans: impl Iterator<Item = SpanData>, resource: &ResourceAttributesWithSchema) -> Vec<u8> {
-    ExportTraceServiceRequest {
-        resource_spans: group_spans_by_resource_and_scope(spans.collect(), resource),
-    }
-    .encode_to_vec()
 }

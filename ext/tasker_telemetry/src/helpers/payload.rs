@@ -227,7 +227,9 @@ impl Payload for HashPayload<'_> {
 
     #[inline]
     fn lend(&self, key: Key, borrower: &mut dyn FnMut(Option<Value<'_>>)) {
-        let Some(value) = self.find(key) else { return borrower(None) };
+        let Some(value) = self.find(key) else {
+            return borrower(None);
+        };
         // SAFETY: the value is alive, and no Ruby runs while the borrower has its text.
         let text = unsafe { RB_TYPE_P(value, Type::RUBY_T_STRING).then(|| utf8(value)).flatten() };
         match text.map(std::str::from_utf8) {
