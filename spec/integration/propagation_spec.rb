@@ -172,48 +172,86 @@ RSpec.describe "The way of a trace", :collector do
       end
     end
 
-    it "goes with Sidekiq's own, each run in a span" do
-      Dir.mktmpdir do |directory|
-        File.write("#{directory}/program.rb", <<~'RUBY')
-          require "sidekiq"
-          require "tasker_telemetry"
-          TaskerTelemetry.configure do |config|
-            config.traces.enabled = true
-            config.metrics.arena = ENV.fetch("ARENA")
+    describe "of Sidekiq's own" do
+      around { |example| Dir.mktmpdir { |directory| (@directory = directory) && example.run } }
+
+      before { File.write("#{@directory}/program.rb", program) }
+
+      let(:env) { { "REDIS_URL" => @redis.url, "RACK_ENV" => "production", "RAILS_ENV" => nil, **traced_environment } }
+
+      let(:program) { <<~'RUBY' }
+        require "sidekiq"
+        require "tasker_telemetry"
+        TaskerTelemetry.configure do |config|
+          config.traces.enabled = true
+          config.metrics.arena = ENV.fetch("ARENA")
+        end
+        redis = { url: ENV.fetch("REDIS_URL") }
+        Sidekiq.configure_server do |config|
+          config.redis = redis
+          config.average_scheduled_poll_interval = 1
+        end
+        Sidekiq.configure_client { |config| config.redis = redis }
+        TaskerTelemetry::Tracing.install
+
+        class PlainJob
+          include Sidekiq::Worker
+          sidekiq_options retry: 0
+
+          def perform(fate)
+            raise "token=abc" if fate == "bad"
+
+            PlainJob.perform_async("good") if fate == "again"
           end
-          redis = { url: ENV.fetch("REDIS_URL") }
-          Sidekiq.configure_server { |config| config.redis = redis }
-          Sidekiq.configure_client { |config| config.redis = redis }
-          TaskerTelemetry::Tracing.install
+        end
 
-          class PlainJob
-            include Sidekiq::Worker
-            sidekiq_options retry: 0
+        class RetriedJob
+          include Sidekiq::Worker
+          sidekiq_options retry: 1
+          sidekiq_retry_in { 1 }
 
-            def perform(fate)
-              raise "token=abc" if fate == "bad"
+          def perform(path)
+            return if File.exist?(path)
 
-              PlainJob.perform_async("good") if fate == "again"
-            end
+            File.write(path, "")
+            raise "not yet"
           end
-        RUBY
-        env = { "REDIS_URL" => @redis.url, "RACK_ENV" => "production", "RAILS_ENV" => nil, **traced_environment }
-        @sidekiq = SidekiqProcess.new(directory, "./program.rb", env: env)
-        outcome = run_ruby(<<~RUBY, chdir: directory, env: env)
-          require "./program"
+        end
+      RUBY
+
+      # Pushes jobs, has them run, and gives their traces.
+      def outlines(code, spans)
+        @sidekiq = SidekiqProcess.new(@directory, "./program.rb", env: env)
+        outcome = run_ruby("require './program'\n#{code}", chdir: @directory, env: env)
+        expect(outcome).to be_success, outcome.to_s
+        @collector.await_spans(spans, within: 60)
+        @sidekiq.stop
+        expect(@collector.received_spans.size).to eq(spans)
+        Otlp::Trace.of(@collector.spans).values.map(&:outline)
+      end
+
+      it "goes with them, each run in a span" do
+        expect(outlines(<<~RUBY, 8)).to contain_exactly(
           TaskerTelemetry.span("request") { PlainJob.perform_async("again") }
           TaskerTelemetry.span("request") { PlainJob.perform_async("bad") }
         RUBY
-        expect(outcome).to be_success, outcome.to_s
-        @collector.await_spans(8, within: 60)
-        @sidekiq.stop
-        traces = Otlp::Trace.of(@collector.spans)
-        expect(traces.values.map(&:outline)).to contain_exactly(
           "request\n  PlainJob publish\n    PlainJob process\n      PlainJob publish\n        PlainJob process\n",
           "request\n  PlainJob publish\n    PlainJob process\n"
         )
         failed = @collector.spans.select { |span| span.status == :error }
         expect(failed.map { |span| [span.name, span.status_message] }).to eq([["PlainJob process", "token=[FILTERED]"]])
+      end
+
+      it "stays with those that wait to be due, or to be tried again" do
+        expect(outlines(<<~RUBY, 7)).to contain_exactly(
+          TaskerTelemetry.span("request") { PlainJob.perform_in(1, "good") }
+          TaskerTelemetry.span("request") { RetriedJob.perform_async("#{@directory}/tried") }
+        RUBY
+          "request\n  PlainJob publish\n    PlainJob process\n",
+          "request\n  RetriedJob publish\n    RetriedJob process\n    RetriedJob process\n"
+        )
+        runs = @collector.spans.select { |span| span.name == "RetriedJob process" }
+        expect(runs.sort_by(&:start_ns).map(&:status)).to eq(%i[error unset])
       end
     end
   end
