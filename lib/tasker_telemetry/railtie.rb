@@ -71,6 +71,10 @@ module TaskerTelemetry
       def instrument
         TaskerTelemetry.configure
         Instrumentation.install
+        # An error that is shown to developers goes no further than to the page that shows it.
+        return unless defined?(ActionDispatch::DebugExceptions)
+
+        ActionDispatch::DebugExceptions.register_interceptor(Tracing::Requests.method(:raised))
       end
 
       def count_requests(app)
