@@ -45,6 +45,11 @@ RSpec.describe "The way of a trace", :collector do
       expect(spans.map(&:trace_id)).not_to include(trace_id)
     end
 
+    it "has the whole path, of an application that is mounted below one too" do
+      request("/b/c", "SCRIPT_NAME" => "/a")
+      expect(sent(1).first.attributes["url.path"]).to eq("/a/b/c")
+    end
+
     it "fails with the server, not with the client" do
       request(status: 404)
       request(status: 503)

@@ -22,7 +22,7 @@ module TaskerTelemetry
           return unless Native.traces?
 
           parent = env["HTTP_TRACEPARENT"]
-          attributes = { "http.request.method" => verb, "url.path" => env["PATH_INFO"],
+          attributes = { "http.request.method" => verb, "url.path" => "#{env["SCRIPT_NAME"]}#{env["PATH_INFO"]}",
                          "url.scheme" => env["rack.url_scheme"] }
           Tracing.start(verb, attributes, :server, parent && [parent, env["HTTP_TRACESTATE"]])
         end
