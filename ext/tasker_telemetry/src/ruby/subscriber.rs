@@ -1,4 +1,4 @@
-//! What listens to the buses of events: `start` and `finish`, as ActiveSupport calls them.
+//! What listens to the buses of events: `start`, `finish` and `publish`, as ActiveSupport calls them.
 
 use crate::error::Result;
 use crate::helpers::arguments::Arguments;
@@ -7,13 +7,14 @@ use crate::helpers::jump::{ask, call_with, Jump};
 use crate::helpers::method::{class, define_recording};
 use crate::helpers::payload::HashPayload;
 use crate::helpers::text::with_name;
-use crate::helpers::{fiber, telemetry};
+use crate::helpers::{fiber, field, telemetry};
 use crate::ruby::events::routed;
 use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
 use magnus::{function, Module, Object, RArray, RHash, RModule, RString, Ruby, Value};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tasker_telemetry_core::telemetry::{Done, Open, Tracing};
 use tasker_telemetry_core::trace::{self, SpanId};
 
@@ -50,6 +51,7 @@ pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Err
     let class = class::<Subscriber>(ruby, native, "Subscriber")?;
     define_recording(class, c"start", start);
     define_recording(class, c"finish", finish);
+    define_recording(class, c"publish", publish);
     native.const_set("SUBSCRIBER", ruby.obj_wrap(Subscriber))?;
     native.define_singleton_method("take_event", function!(take, 2))?;
     native.define_singleton_method("join_foreign", function!(join_foreign, 0))?;
@@ -167,23 +169,68 @@ fn taken(payload: usize) -> Option<Frame> {
     })
 }
 
+/// What ActiveSupport::Notifications.publish passes on, which told no start: started, finished, id and payload, or a
+/// payload alone. `publish_event` comes here too.
+fn publish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
+    let Some((name, given)) = arguments.positional.split_first() else {
+        return Ok(());
+    };
+    let Some(name) = RString::from_value(*name) else {
+        return Ok(());
+    };
+    let payload = arguments.keywords.map(ReprValue::as_value).or(given.last().copied());
+    let told = match given {
+        [started, finished, _, _] => told(ruby, *started, *finished)?,
+        _ => None,
+    };
+    take_past(ruby, name, payload, told).map(drop)
+}
+
+/// Beginning and end in nanoseconds since the epoch. Monotonic times are numbers, of which only the difference says
+/// anything.
+fn told(ruby: &Ruby, started: Value, finished: Value) -> std::result::Result<Option<(i64, i64)>, Jump> {
+    let times = (
+        field::time(ruby, started.as_raw())?,
+        field::time(ruby, finished.as_raw())?,
+    );
+    if let (Some(started), Some(finished)) = times {
+        return Ok((started <= finished).then_some((started, finished)));
+    }
+    let number = |value: Value| field::scalar(value.as_raw()).flatten()?.number();
+    let took = number(started).zip(number(finished)).map(|(from, to)| to - from);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos() as i64);
+    Ok(took
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .and_then(|took| now.checked_sub_unsigned(took.as_nanos().try_into().ok()?))
+        .map(|began| (began, now)))
+}
+
 /// An event that happens now. Answers whether anybody took it.
 fn take(ruby: &Ruby, name: RString, payload: Value) -> Result<bool> {
-    answering(|| {
-        let hash = RHash::from_value(payload).unwrap_or_else(|| ruby.hash_new());
-        let telemetry = telemetry();
-        let tracing = telemetry.tracing();
-        let reading = HashPayload::new(ruby, hash, tracing.redactor());
-        let fiber = fiber::number();
-        let joined = join(name, &tracing, fiber)?;
-        let done = with_name(name, |name| telemetry.take(name, &reading, fiber));
-        part(&tracing, fiber, joined);
-        let Some(done) = done else { return Ok(false) };
-        reading.finish()?;
-        let taken = done.taken;
-        write(ruby, name, hash, done)?;
-        Ok(taken)
-    })
+    answering(|| Ok(take_past(ruby, name, Some(payload), None)?))
+}
+
+fn take_past(
+    ruby: &Ruby,
+    name: RString,
+    payload: Option<Value>,
+    told: Option<(i64, i64)>,
+) -> std::result::Result<bool, Jump> {
+    let hash = payload.and_then(RHash::from_value).unwrap_or_else(|| ruby.hash_new());
+    let telemetry = telemetry();
+    let tracing = telemetry.tracing();
+    let reading = HashPayload::new(ruby, hash, tracing.redactor());
+    let fiber = fiber::number();
+    let joined = join(name, &tracing, fiber)?;
+    let done = with_name(name, |name| telemetry.take(name, &reading, fiber, told));
+    part(&tracing, fiber, joined);
+    let Some(done) = done else { return Ok(false) };
+    reading.finish()?;
+    let taken = done.taken;
+    write(ruby, name, hash, done)?;
+    Ok(taken)
 }
 
 /// Told right before an event is published by `TaskerTelemetry.instrument`, which knows whether there is a block.
