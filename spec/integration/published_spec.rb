@@ -28,7 +28,8 @@ RSpec.describe "Events that ActiveSupport publishes without a start", :collector
     expect(series("published_clocked_duration_seconds").values.first[:sum]).to eq(0.5)
     spans = sent(3).to_h { |span| [span.name[/\S+/], span] }
     expect(spans["published.timed"].end_ns).to eq((finished.to_r * 1_000_000_000).to_i)
-    expect(spans.transform_values(&:duration)).to eq("published.timed" => 2.0, "published.clocked" => 0.5, "step" => 3.0)
+    expect(spans.transform_values(&:duration)).to eq("published.timed" => 2.0, "published.clocked" => 0.5,
+                                                     "step" => 3.0)
   end
 
   it "happen now where they bring none, or what are none" do
