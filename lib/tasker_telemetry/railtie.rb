@@ -60,8 +60,6 @@ module TaskerTelemetry
 
       def settle_defaults
         TaskerTelemetry.configure
-        # Who subscribed before Rails was there is told of what Rails publishes.
-        Notifications.bus
         Middleware.instruments
         Jobs.instruments if defined?(::ActiveJob)
       rescue ConfigurationError => e

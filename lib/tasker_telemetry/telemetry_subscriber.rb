@@ -20,11 +20,13 @@ module TaskerTelemetry
     private_constant :Routed
 
     class << self
-      # Listens to the events of this process. Does nothing the second time, so nothing is counted twice.
+      # Listens to the events of this process, those of ActiveSupport if that was loaded since the last time. To each it
+      # listens once, so nothing is counted twice.
       #
       # @return [nil]
       def attach
         @attach ||= Notifications.subscribe(Routed.new(""), Native::SUBSCRIBER, isolated: false)
+        Notifications.bus
         nil
       end
 
