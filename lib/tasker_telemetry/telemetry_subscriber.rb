@@ -33,11 +33,11 @@ module TaskerTelemetry
       # Listens to a publisher of another kind as well.
       #
       # @param publisher [#subscribe]
-      # @param names [Array<String>] none for all that {EventRouter#listen_to} takes by itself
+      # @param names [Array<String, Symbol>] none for all that {EventRouter#listen_to} takes by itself
       # @return [Array<String>] the names that the publisher knows
       def subscribe(publisher, *names)
         names = names.flatten
-        names.empty? ? EventRouter.instance.listen_to(publisher) : EventRouter.instance.listen_to(publisher, names)
+        EventRouter.instance.listen_to(publisher, names.empty? ? nil : names)
       end
 
       # Takes in an event that happens now, from wherever it comes.
