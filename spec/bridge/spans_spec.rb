@@ -161,6 +161,22 @@ RSpec.describe "Events and spans on the native side" do
     end
   end
 
+  it "are waited for, for whatever time" do
+    { Float::INFINITY => true, 1e19 => true, 2**70 => true, Rational(10) => true,
+      0 => false, -1 => false, Float::NAN => false, -Float::INFINITY => false }.each do |timeout, sent|
+      TaskerTelemetry.span("waited for") { nil }
+      # Without any time it may have been sent all the same.
+      expect(TaskerTelemetry.flush(timeout: timeout)).to(sent ? be(true) : be(true).or(be(false)))
+    end
+    outcome = run_ruby(<<~RUBY, env: { "OTEL_EXPORTER_OTLP_ENDPOINT" => @collector.endpoint })
+      #{Traced::PREAMBLE}
+      TaskerTelemetry.span("last") { nil }
+      p TaskerTelemetry.shutdown(timeout: Float::INFINITY)
+    RUBY
+    expect(outcome.out).to eq("true\n"), outcome.to_s
+    expect(@collector.spans.map(&:name)).to include("last")
+  end
+
   it "let go of fibers and threads that never end" do
     10_000.times do |number|
       Fiber.new do
