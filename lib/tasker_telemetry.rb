@@ -74,7 +74,8 @@ module TaskerTelemetry
     end
 
     # Without a configure block the defaults apply, before the first event is taken. Those that the environment gives
-    # may be unfit, of which who publishes an event is the wrong one to be told: it is logged, and events become nothing.
+    # may be unfit, of which who publishes an event is the wrong one to be told: it is logged, and nothing comes of
+    # events.
     #
     # @api private
     # @return [Boolean] whether there is a configuration

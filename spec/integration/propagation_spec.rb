@@ -309,6 +309,18 @@ RSpec.describe "The way of a trace", :collector do
     expect(joined.first).to have_attributes(trace_id: trace_id, parent_id: parent_id, trace_state: nil)
   end
 
+  it "is begun where what should carry it is no carrier" do
+    trace_to(@collector)
+    raising = Class.new { def [](_key) = raise(NotImplementedError) }.new
+    others = [nil, 7, [], "traceparent", Object.new, BasicObject.new, raising]
+    expect(others.map { |carrier| TaskerTelemetry.continue_trace(carrier, "own") { :ran } }).to all eq(:ran)
+    carrying = Class.new { define_method(:[]) { |key| { "traceparent" => sampled }[key] } }.new
+    TaskerTelemetry.continue_trace(carrying, "joined") { nil }
+    spans = sent(others.size + 1).group_by(&:name)
+    expect(spans["own"]).to all be_root
+    expect(spans["joined"].map(&:trace_id)).to eq([trace_id])
+  end
+
   describe "beside OpenTelemetry Ruby" do
     # The part of it that is read, where the gem itself is not installed.
     opentelemetry = <<~'RUBY'
