@@ -5,6 +5,7 @@ use crate::helpers::guard::{answering, caught};
 use crate::helpers::nogvl::without_gvl;
 use crate::helpers::value::serialized;
 use crate::helpers::{registry, telemetry};
+use crate::ruby::subscriber;
 use magnus::{function, Object, RModule, Value};
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,7 @@ fn after_fork_parent() {
 }
 
 fn after_fork_child() {
+    caught(subscriber::after_fork_child);
     caught(|| telemetry().after_fork_child());
 }
 

@@ -3,29 +3,39 @@
 use crate::error::Result;
 use crate::helpers::arguments::Arguments;
 use crate::helpers::guard::answering;
+use crate::helpers::held::{self, Held, Stack};
 use crate::helpers::jump::{ask, call_with, Jump};
 use crate::helpers::method::{class, define_recording};
 use crate::helpers::payload::HashPayload;
 use crate::helpers::text::with_name;
 use crate::helpers::{fiber, field, telemetry};
 use crate::ruby::events::routed;
+use magnus::gc::Marker;
 use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
-use magnus::{function, Module, Object, RArray, RHash, RModule, RString, Ruby, Value};
-use std::cell::{Cell, RefCell};
+use magnus::{function, DataTypeFunctions, Module, Object, RArray, RHash, RModule, RString, Ruby, Value};
+use rb_sys::VALUE;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tasker_telemetry_core::telemetry::{Done, Open, Tracing};
 use tasker_telemetry_core::trace::{self, SpanId};
 
 /// Takes events in.
-#[magnus::wrap(class = "TaskerTelemetry::Native::Subscriber", free_immediately, size)]
+#[derive(magnus::TypedData)]
+#[magnus(class = "TaskerTelemetry::Native::Subscriber", free_immediately, size, mark)]
 pub struct Subscriber;
+
+impl DataTypeFunctions for Subscriber {
+    fn mark(&self, marker: &Marker) {
+        held::mark(marker);
+    }
+}
 
 /// An event whose end has not been told.
 struct Frame {
-    /// The payload is the same object at both ends, and on Ruby's stack in between.
-    payload: usize,
+    /// The payload is the same object at both ends.
+    payload: VALUE,
     fiber: u64,
     open: Open,
     /// The foreign span around it, which is ours for as long as it lasts.
@@ -39,12 +49,18 @@ const DEEPEST: usize = 1024;
 static BESIDE_ANOTHER: AtomicBool = AtomicBool::new(false);
 
 /// No payload.
-const NOTHING: (usize, bool) = (0, false);
+const NOTHING: (VALUE, bool) = (0, false);
 
 thread_local! {
-    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
-    /// The payload of the event about to be published, and whether that has a block. It is alive until then.
-    static PUBLISHING: Cell<(usize, bool)> = const { Cell::new(NOTHING) };
+    static FRAMES: Stack<Frame> = Stack::new();
+    /// The payload of the event about to be published, and whether that has a block. It is on Ruby's stack until then.
+    static PUBLISHING: Cell<(VALUE, bool)> = const { Cell::new(NOTHING) };
+}
+
+impl Held for Frame {
+    fn object(&self) -> VALUE {
+        self.payload
+    }
 }
 
 pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Error> {
@@ -60,7 +76,7 @@ pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Err
 }
 
 /// The event's name, its id, which is not needed, and its payload.
-fn event(ruby: &Ruby, arguments: &Arguments<'_>) -> Option<(RString, RHash, usize)> {
+fn event(ruby: &Ruby, arguments: &Arguments<'_>) -> Option<(RString, RHash, VALUE)> {
     let name = RString::from_value(*arguments.positional.first()?)?;
     let payload = arguments
         .positional
@@ -69,7 +85,7 @@ fn event(ruby: &Ruby, arguments: &Arguments<'_>) -> Option<(RString, RHash, usiz
         .or(arguments.keywords.map(ReprValue::as_value))?;
     // Whoever publishes may hand over anything; what is no Hash has nothing to tell.
     let hash = RHash::from_value(payload).unwrap_or_else(|| ruby.hash_new());
-    Some((name, hash, payload.as_raw() as usize))
+    Some((name, hash, payload.as_raw()))
 }
 
 fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result::Result<(), Jump> {
@@ -85,7 +101,7 @@ fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result:
     let joined = join(name, &tracing, fiber)?;
     let open = with_name(name, |name| telemetry.begin(name, &reading, fiber, own_block));
     if let Some(open) = open.flatten() {
-        FRAMES.with_borrow_mut(|frames| {
+        with_frames(|frames| {
             if frames.len() >= DEEPEST {
                 frames
                     .drain(..DEEPEST / 2)
@@ -150,9 +166,19 @@ fn finish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result
     write(ruby, name, hash, done)
 }
 
+/// `body` must not call Ruby.
+fn with_frames<T>(body: impl FnOnce(&mut Vec<Frame>) -> T) -> T {
+    FRAMES.with(|frames| frames.with(body))
+}
+
+/// In a child that was forked: no other thread will tell the end of anything.
+pub fn after_fork_child() {
+    FRAMES.with(Stack::survive);
+}
+
 /// The frame of that payload. Those above it of the same fiber go with it: their ends will not be told.
-fn taken(payload: usize) -> Option<Frame> {
-    FRAMES.with_borrow_mut(|frames| {
+fn taken(payload: VALUE) -> Option<Frame> {
+    with_frames(|frames| {
         let index = frames.iter().rposition(|frame| frame.payload == payload)?;
         if index + 1 < frames.len() {
             let fiber = frames[index].fiber;
@@ -237,7 +263,7 @@ fn take_past(
 fn publishing(name: Value, payload: Value, block: bool) {
     // Of what is not routed no start is told, and another payload may come to stand at the same place.
     if RString::from_value(name).is_some_and(routed) {
-        PUBLISHING.set((payload.as_raw() as usize, block));
+        PUBLISHING.set((payload.as_raw(), block));
     }
 }
 
