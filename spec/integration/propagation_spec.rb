@@ -118,6 +118,37 @@ RSpec.describe "The way of a trace", :collector do
       expect(sent(1).first).to have_attributes(kind: :client, status: :error)
     end
 
+    it "has the attempt where nobody listens" do
+      trace_to(@collector) { |config| config.traces.net_http = true }
+      closed = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
+      http = Net::HTTP.new("127.0.0.1", closed)
+      attempts = [-> { Net::HTTP.get_response(URI("http://127.0.0.1:#{closed}/path?token=abc")) },
+                  -> { http.start }, -> { http.get("/path") }]
+      attempts.each do |attempt|
+        TaskerTelemetry.span("outer") { expect(&attempt).to raise_error(Errno::ECONNREFUSED) }
+      end
+      spans = sent(6)
+      refused, outer = spans.partition { |span| span.name == "connect" }
+      expect(refused.map(&:parent_id)).to eq(outer.map(&:span_id))
+      expect(refused).to all have_attributes(kind: :client, status: :error)
+      expect(refused.map(&:attributes)).to all eq("server.address" => "127.0.0.1", "server.port" => closed)
+      expect(refused.map { |span| span.events.map { |event| event.attributes["exception.type"] } })
+        .to all eq(["Errno::ECONNREFUSED"])
+      refused.zip(outer).each { |inner, around| expect(inner.start_ns).to be_between(around.start_ns, around.end_ns) }
+      expect(TaskerTelemetry.current_trace).to be_nil
+    end
+
+    it "is one span for a connection that is opened again" do
+      trace_to(@collector) { |config| config.traces.net_http = true }
+      serving do |uri,|
+        Net::HTTP.start(uri.host, uri.port, keep_alive_timeout: 60) do |http|
+          # The server closes after each answer.
+          2.times { expect(http.get("/again").code).to eq("200") }
+        end
+      end
+      expect(sent(2).map { |span| [span.name, span.status] }).to eq([["GET", :unset]] * 2)
+    end
+
     it "stays here where that is not asked for, even if it was before" do
       trace_to(@collector) { |config| config.traces.net_http = true }
       trace_to(@collector) { |config| config.traces.net_http = false }
