@@ -10,9 +10,10 @@ module TaskerTelemetry
     # Stands for the names that are routed. It has to be a Regexp, for ActiveSupport takes nothing else that is not a
     # name; which names fit is the router's to say.
     class Routed < Regexp
-      # @param name [String]
+      # @param name [String, Symbol]
       # @return [Boolean]
       def ===(name)
+        name = name.name if name.is_a?(Symbol)
         name.is_a?(String) && Native.event_routed?(name)
       end
       alias match? ===

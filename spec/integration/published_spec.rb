@@ -3,7 +3,7 @@
 require "active_support"
 require "active_support/notifications"
 
-RSpec.describe "Events that ActiveSupport publishes without a start", :collector do
+RSpec.describe "Events that ActiveSupport publishes", :collector do
   bus = ActiveSupport::Notifications
 
   before do
@@ -18,7 +18,7 @@ RSpec.describe "Events that ActiveSupport publishes without a start", :collector
     TaskerTelemetry.snapshot.to_h.fetch(name)
   end
 
-  it "are taken with their times" do
+  it "are taken with their times, though no start was told" do
     finished = Time.now
     bus.publish("published.timed", finished - 2, finished, "id", { of: "times" })
     bus.publish("published.clocked", 10.0, 10.5, "id", { of: "a monotonic clock" })
@@ -42,8 +42,17 @@ RSpec.describe "Events that ActiveSupport publishes without a start", :collector
     bus.publish("published.now", 0, 1e300, "id", { of: "no beginning" })
     bus.publish(:"published.now", { of: "a Symbol" })
     expect(series("published_now_total").transform_keys { |labels| labels[:of] })
-      .to eq("a payload" => 1, "" => 2, "the future" => 1, "no times" => 1, "no end" => 1, "no beginning" => 1)
-    expect(sent(7).map(&:duration)).to all eq(0.0)
+      .to eq("a payload" => 1, "" => 2, "the future" => 1, "no times" => 1, "no end" => 1, "no beginning" => 1,
+             "a Symbol" => 1)
+    expect(sent(8).map(&:duration)).to all eq(0.0)
+  end
+
+  it "may bear a Symbol for a name, as those around a block" do
+    bus.instrument(:"published.symbol", of: "a block") { TaskerTelemetry.span("inside") { nil } }
+    bus.instrument(7, of: "no name") { nil }
+    expect(series("published_symbol_total")).to eq({ { of: "a block" } => 1 })
+    inside, published = sent(2)
+    expect([published.name, inside.parent_id]).to eq(["published.symbol", published.span_id])
   end
 
   it "are taken whole, from versions that have such" do

@@ -8,6 +8,7 @@ use crate::helpers::jump::{ask, call_with, Jump};
 use crate::helpers::method::{class, define_recording};
 use crate::helpers::payload::HashPayload;
 use crate::helpers::text::with_name;
+use crate::helpers::value::event_name;
 use crate::helpers::{fiber, field, telemetry};
 use crate::ruby::events::routed;
 use magnus::gc::Marker;
@@ -77,7 +78,7 @@ pub fn init(ruby: &Ruby, native: RModule) -> std::result::Result<(), magnus::Err
 
 /// The event's name, its id, which is not needed, and its payload.
 fn event(ruby: &Ruby, arguments: &Arguments<'_>) -> Option<(RString, RHash, VALUE)> {
-    let name = RString::from_value(*arguments.positional.first()?)?;
+    let name = event_name(*arguments.positional.first()?)?;
     let payload = arguments
         .positional
         .get(2)
@@ -201,7 +202,7 @@ fn publish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::resul
     let Some((name, given)) = arguments.positional.split_first() else {
         return Ok(());
     };
-    let Some(name) = RString::from_value(*name) else {
+    let Some(name) = event_name(*name) else {
         return Ok(());
     };
     let payload = arguments.keywords.map(ReprValue::as_value).or(given.last().copied());
