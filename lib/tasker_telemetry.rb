@@ -73,6 +73,21 @@ module TaskerTelemetry
       !@config.nil?
     end
 
+    # Without a configure block the defaults apply, before the first event is taken. Those that the environment gives
+    # may be unfit, of which who publishes an event is the wrong one to be told: it is logged, and nothing comes of
+    # events.
+    #
+    # @api private
+    # @return [Boolean] whether there is a configuration
+    def settle
+      configure unless configured? || @unfit
+      configured?
+    rescue StandardError => e
+      @unfit = true
+      Log.error("events become nothing until TaskerTelemetry.configure succeeds: #{Failure.describe(e)}")
+      false
+    end
+
     # Declares a counter, or finds it: the same declaration again gives the same object.
     #
     # @param name [Symbol, String]
@@ -167,8 +182,7 @@ module TaskerTelemetry
     # @raise whatever the block raises
     # @return [Object] what the block returns
     def instrument(name, payload = {}, &)
-      # Without a configure block the defaults apply, and nobody listens before them.
-      configure unless configured?
+      settle
       Notifications.instrument(name, payload, &)
     end
 
@@ -221,7 +235,7 @@ module TaskerTelemetry
 
     # Sends what was recorded until now.
     #
-    # @param timeout [Numeric] seconds that it may take
+    # @param timeout [Numeric] seconds that it may take, a year at most
     # @return [Boolean] whether all of it was taken
     def flush(timeout: 5)
       Native.flush(timeout.to_f)

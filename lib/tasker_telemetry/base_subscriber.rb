@@ -3,6 +3,7 @@
 require "tasker_telemetry/event"
 require "tasker_telemetry/notifications"
 require "tasker_telemetry/publishers"
+require "tasker_telemetry/base_subscriber/attachment"
 require "tasker_telemetry/base_subscriber/handlers"
 require "tasker_telemetry/base_subscriber/reading"
 
@@ -30,17 +31,6 @@ module TaskerTelemetry
   # that.
   class BaseSubscriber
     include Reading
-
-    # An instance, and where it is subscribed.
-    Attachment = Struct.new(:type, :publisher, :subscriber) do
-      # A class that was loaded again is another object of the same name.
-      #
-      # @private
-      def replaced_by?(other)
-        publisher.equal?(other.publisher) && (type.equal?(other.type) || (type.name && type.name == other.type.name))
-      end
-    end
-    private_constant :Attachment
 
     @attachments = []
     @changing = Monitor.new
@@ -95,11 +85,7 @@ module TaskerTelemetry
       # @raise [SubscriptionError] when there is an event without a method, or one method for two events
       # @return [BaseSubscriber]
       def subscribe(publisher = nil)
-        subscriber = new
-        subscriber.send(:prepare, publisher)
-        attachment = Attachment.new(self, publisher, subscriber)
-        BaseSubscriber.send(:replace, attachment) { subscriber.send(:attach, publisher) }
-        subscriber
+        new.tap { |subscriber| BaseSubscriber.send(:replace, Attachment.new(subscriber, publisher)) }
       end
 
       private
@@ -107,13 +93,16 @@ module TaskerTelemetry
       def replace(attachment)
         @changing.synchronize do
           @attachments.select { |known| known.replaced_by?(attachment) }.each { |known| known.subscriber.unsubscribe }
-          yield
+          attachment.attach
           @attachments.push(attachment)
         end
       end
 
-      def forget(subscriber)
-        @changing.synchronize { @attachments.reject! { |known| known.subscriber.equal?(subscriber) } }
+      def release(subscriber)
+        @changing.synchronize do
+          ended, @attachments = @attachments.partition { |known| known.subscriber.equal?(subscriber) }
+          ended.each(&:detach)
+        end
       end
     end
 
@@ -121,9 +110,7 @@ module TaskerTelemetry
     #
     # @return [nil]
     def unsubscribe
-      BaseSubscriber.send(:forget, self)
-      @subscriptions&.each { |subscription| Notifications.unsubscribe(subscription) }
-      Publishers.silence(@publisher, @sink) if @publisher
+      BaseSubscriber.send(:release, self)
       nil
     end
 
@@ -136,62 +123,5 @@ module TaskerTelemetry
     def should_process?(_event)
       true
     end
-
-    private
-
-    # Finds every mistake before anything is changed.
-    def prepare(publisher)
-      @publisher = publisher
-      @label = Isolation.label(self)
-      @filters = self.class.filters
-      @handlers = Handlers.new(self.class, self.class.subscribed_events)
-    end
-
-    def attach(publisher)
-      return attach_to(publisher) if publisher
-
-      told = Notifications::Timed.new(method(:receive), @label)
-      @subscriptions = @handlers.patterns.map { |pattern| Notifications.subscribe(pattern, told, isolated: false) }
-    end
-
-    def attach_to(publisher)
-      @sink = Sink.new(@label, method(:receive))
-      wanted = @handlers.names_among(publisher)
-      refused = {}
-      listened = Publishers.listen(publisher, wanted, @sink) { |name, error| refused[name] = error }
-      return if refused.empty?
-
-      reason = Redaction.text(Failure.describe(refused.values.first))
-      message = "#{publisher.class} does not let #{@label} subscribe to #{refused.keys.join(", ")} (#{reason})"
-      raise SubscriptionError, message if listened.empty?
-
-      Log.warn(message)
-    end
-
-    # Nothing that happens here reaches who publishes: its caller keeps it away.
-    def receive(name, started, finished, id, payload)
-      handler = @handlers.find(name) or return
-      return unless @filters.all? { |filter| filter.call(name, payload) }
-
-      event = Event.new(name, payload, started: started, finished: finished, id: id)
-      return unless should_process?(event)
-
-      handler == Handlers::ANY ? handle_event(name, payload) : __send__(handler, event)
-    end
-
-    # What a publisher's events go to. It bears the label of the subscriber, for when that raises.
-    #
-    # @api private
-    class Sink
-      def initialize(label, receiver)
-        @label = label
-        @receiver = receiver
-      end
-
-      def call(name, payload)
-        Isolation.guard(@label, name) { @receiver.call(name, nil, nil, nil, payload) }
-      end
-    end
-    private_constant :Sink
   end
 end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "monitor"
 require "singleton"
 require "tasker_telemetry/text"
 
@@ -32,6 +33,7 @@ module TaskerTelemetry
       Native.map_event(Text.of(pattern), list(backends), share(pattern, sample), Text.of(priority),
                        list_of_labels(pattern, labels), enabled ? true : false)
       TelemetrySubscriber.refresh
+      hear(Text.of(pattern))
       self
     end
 
@@ -68,6 +70,7 @@ module TaskerTelemetry
       settle
       Native.register_event(Text.of(name), Text.of(description), list(payload))
       TelemetrySubscriber.refresh
+      hear(Text.of(name))
       self
     end
 
@@ -83,11 +86,17 @@ module TaskerTelemetry
     # called.
     #
     # @param publisher [#subscribe]
-    # @param names [Array<String>] by default, every event of the catalogue and every one that was mapped by its name
+    # @param names [Array<String, Symbol>, String, Symbol, nil] nil for every event of the catalogue and every one that
+    #   is mapped or registered, now or later; what a glob fits is found where the publisher tells which events it has
+    # @raise [ArgumentError] for an object that is no publisher
     # @return [Array<String>] the names that the publisher knows
-    def listen_to(publisher, names = known_names)
+    def listen_to(publisher, names = nil)
       settle
-      Publishers.listen(publisher, names, TelemetrySubscriber.method(:take))
+      return listen(publisher, list(names).uniq) if names
+
+      listen(publisher, known_names | routed_names(publisher)).tap do
+        @changing.synchronize { @publishers[publisher] = publisher }
+      end
     end
 
     # Forgets every mapping and every event that was registered. For tests.
@@ -100,6 +109,27 @@ module TaskerTelemetry
     end
 
     private
+
+    def initialize
+      @changing = Monitor.new
+      # Those that are listened to by whatever names are known. It keeps none of them.
+      @publishers = ObjectSpace::WeakMap.new
+    end
+
+    # Has those publishers listened to for what a new pattern fits.
+    def hear(pattern)
+      @changing.synchronize { @publishers.keys }.each do |publisher|
+        listen(publisher, pattern.include?("*") ? routed_names(publisher) : [pattern])
+      end
+    end
+
+    def listen(publisher, names)
+      Publishers.listen(publisher, names, TelemetrySubscriber.method(:take))
+    end
+
+    def routed_names(publisher)
+      [*Publishers.names_of(publisher)].map { |name| Text.of(name) }.select { |name| Native.event_routed?(name) }
+    end
 
     def known_names
       (catalogue.map { |event| event[:name] } +

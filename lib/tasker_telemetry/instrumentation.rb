@@ -31,6 +31,8 @@ module TaskerTelemetry
         unknown = names - NAMES
         raise ArgumentError, "no instrumentation: #{unknown.inspect}; accepted: #{NAMES.inspect}" if unknown.any?
 
+        # Libraries bring ActiveSupport with them.
+        Notifications.bus
         Tracing.install if names.empty?
         switches = TaskerTelemetry.config.instrumentation
         (names.empty? ? NAMES : names).each { |name| look_for(name) if switches.public_send(name) }

@@ -87,8 +87,7 @@ module TaskerTelemetry
     # @param payload [Hash]
     # @return [Boolean] whether something became of it
     def handle_event(name, payload = {})
-      settle
-      TelemetrySubscriber.take(name.to_s, payload)
+      TaskerTelemetry.settle && TelemetrySubscriber.take(name.to_s, payload)
     end
 
     # @return [String, nil] the identity of the arena that this process counts into; nil while it has none

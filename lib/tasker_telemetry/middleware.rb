@@ -86,7 +86,10 @@ module TaskerTelemetry
     def record(env, verb, status, started, span, error)
       controller, action = Instrumentation::RoutedAction.of(env["action_controller.instance"])
       pair_of(controller, action, verb, status_class(status)).record(Clock.now - started)
-      Tracing::Requests.finish(span, verb, controller, action, status, error) if span
+      return unless span
+
+      name = controller.empty? ? verb : "#{verb} #{controller}##{action}"
+      Tracing::Requests.finish(span, env, name, status, error)
     rescue StandardError => e
       Log.limited(:middleware, :error) { "a request could not be counted: #{Failure.describe(e)}" }
     end

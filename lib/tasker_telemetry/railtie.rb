@@ -60,8 +60,6 @@ module TaskerTelemetry
 
       def settle_defaults
         TaskerTelemetry.configure
-        # Who subscribed before Rails was there is told of what Rails publishes.
-        Notifications.bus
         Middleware.instruments
         Jobs.instruments if defined?(::ActiveJob)
       rescue ConfigurationError => e
@@ -71,6 +69,10 @@ module TaskerTelemetry
       def instrument
         TaskerTelemetry.configure
         Instrumentation.install
+        # An error that is shown to developers goes no further than to the page that shows it.
+        return unless defined?(ActionDispatch::DebugExceptions)
+
+        ActionDispatch::DebugExceptions.register_interceptor(Tracing::Requests.method(:raised))
       end
 
       def count_requests(app)

@@ -10,9 +10,10 @@ module TaskerTelemetry
     # Stands for the names that are routed. It has to be a Regexp, for ActiveSupport takes nothing else that is not a
     # name; which names fit is the router's to say.
     class Routed < Regexp
-      # @param name [String]
+      # @param name [String, Symbol]
       # @return [Boolean]
       def ===(name)
+        name = name.name if name.is_a?(Symbol)
         name.is_a?(String) && Native.event_routed?(name)
       end
       alias match? ===
@@ -20,22 +21,24 @@ module TaskerTelemetry
     private_constant :Routed
 
     class << self
-      # Listens to the events of this process. Does nothing the second time, so nothing is counted twice.
+      # Listens to the events of this process, those of ActiveSupport if that was loaded since the last time. To each it
+      # listens once, so nothing is counted twice.
       #
       # @return [nil]
       def attach
         @attach ||= Notifications.subscribe(Routed.new(""), Native::SUBSCRIBER, isolated: false)
+        Notifications.bus
         nil
       end
 
       # Listens to a publisher of another kind as well.
       #
       # @param publisher [#subscribe]
-      # @param names [Array<String>] none for all that {EventRouter#listen_to} takes by itself
+      # @param names [Array<String, Symbol>] none for all that {EventRouter#listen_to} takes by itself
       # @return [Array<String>] the names that the publisher knows
       def subscribe(publisher, *names)
         names = names.flatten
-        names.empty? ? EventRouter.instance.listen_to(publisher) : EventRouter.instance.listen_to(publisher, names)
+        EventRouter.instance.listen_to(publisher, names.empty? ? nil : names)
       end
 
       # Takes in an event that happens now, from wherever it comes.

@@ -67,11 +67,15 @@ module TaskerTelemetry
         HEADERS.zip(Native.trace_headers || []).to_h.compact
       end
 
-      # @param carrier [Hash{String => String}] with W3C's traceparent, and tracestate if there was one
-      # @return [Array(String, String), nil] both, for {.in_span}; nil when it carries no trace
+      # @param carrier [#[]] with W3C's traceparent, and tracestate if there was one
+      # @return [Array(String, String), nil] both, for {.in_span}; nil when it carries no trace, or is no carrier
       def carried(carrier)
-        parent = carrier["traceparent"]
+        parent = carrier["traceparent"] if carrier.respond_to?(:[])
         [parent, carrier["tracestate"]] if parent.is_a?(String)
+      rescue *Failure::PASSING
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- what came from elsewhere may be a list, a number or anything
+        nil
       end
 
       # The current span of OpenTelemetry Ruby, where that is loaded and no span of ours is open: ours join its trace.

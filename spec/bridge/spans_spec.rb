@@ -114,6 +114,48 @@ RSpec.describe "Events and spans on the native side" do
     expect(inside.map { |span| span.attributes["after"] }).to all eq("moved")
   end
 
+  # As ActiveSupport's handles do it, and who calls Instrumenter#start and #finish.
+  it "find the end of an event whose payload nothing but an object holds" do
+    skip "not on this platform" unless GC.respond_to?(:compact)
+
+    handle = Class.new do
+      def start(number)
+        @payload = { status: "h#{number}" }
+        TaskerTelemetry::Native::SUBSCRIBER.start("bridge.event", "id", @payload)
+        self
+      end
+
+      def finish = TaskerTelemetry::Native::SUBSCRIBER.finish("bridge.event", "id", @payload)
+    end
+    threads = Array.new(3) do
+      Thread.new do
+        handles = Array.new(100) { |number| handle.new.start(number) }
+        Thread.stop
+        handles.reverse_each(&:finish)
+        TaskerTelemetry.current_trace
+      end
+    end
+    eventually { threads.all?(&:stop?) }
+    Array.new(10_000) { +"garbage" }
+    GC.verify_compaction_references(double_heap: true, toward: :empty)
+    expect(threads.each(&:run).map(&:value)).to all be_nil
+    expect(total("bridge_event_total")).to eq(300)
+    expect(TaskerTelemetry.flush(timeout: 20)).to be(true)
+    expect(@collector.spans.size).to eq(300)
+  end
+
+  it "keep no payload once they ended, or their thread did" do
+    maps = Thread.new do
+      Array.new(100) do |number|
+        payload = { status: "k" }
+        TaskerTelemetry::Native::SUBSCRIBER.start("bridge.event", "id", payload)
+        TaskerTelemetry::Native::SUBSCRIBER.finish("bridge.event", "id", payload) if number.odd?
+        ObjectSpace::WeakMap.new.tap { |map| map[payload] = payload }
+      end
+    end.value
+    eventually { GC.start || maps.count { |map| map.size.zero? } > 90 }
+  end
+
   it "are freed with their objects, whether they ended or not" do
     spans = 1_000.times.map { TaskerTelemetry.span("kept") { |span| span } }
     expect(spans.map(&:recording?)).to all be(false)
@@ -159,6 +201,22 @@ RSpec.describe "Events and spans on the native side" do
         expect(total("bridge_event_total")).to eq(what == "a span" ? 0 : 1)
       end
     end
+  end
+
+  it "are waited for, for whatever time" do
+    { Float::INFINITY => true, 1e19 => true, 2**70 => true, Rational(10) => true,
+      0 => false, -1 => false, Float::NAN => false, -Float::INFINITY => false }.each do |timeout, sent|
+      TaskerTelemetry.span("waited for") { nil }
+      # Without any time it may have been sent all the same.
+      expect(TaskerTelemetry.flush(timeout: timeout)).to(sent ? be(true) : be(true).or(be(false)))
+    end
+    outcome = run_ruby(<<~RUBY, env: { "OTEL_EXPORTER_OTLP_ENDPOINT" => @collector.endpoint })
+      #{Traced::PREAMBLE}
+      TaskerTelemetry.span("last") { nil }
+      p TaskerTelemetry.shutdown(timeout: Float::INFINITY)
+    RUBY
+    expect(outcome.out).to eq("true\n"), outcome.to_s
+    expect(@collector.spans.map(&:name)).to include("last")
   end
 
   it "let go of fibers and threads that never end" do

@@ -45,6 +45,11 @@ RSpec.describe "The way of a trace", :collector do
       expect(spans.map(&:trace_id)).not_to include(trace_id)
     end
 
+    it "has the whole path, of an application that is mounted below one too" do
+      request("/b/c", "SCRIPT_NAME" => "/a")
+      expect(sent(1).first.attributes["url.path"]).to eq("/a/b/c")
+    end
+
     it "fails with the server, not with the client" do
       request(status: 404)
       request(status: 503)
@@ -113,6 +118,37 @@ RSpec.describe "The way of a trace", :collector do
       expect(sent(1).first).to have_attributes(kind: :client, status: :error)
     end
 
+    it "has the attempt where nobody listens" do
+      trace_to(@collector) { |config| config.traces.net_http = true }
+      closed = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
+      http = Net::HTTP.new("127.0.0.1", closed)
+      attempts = [-> { Net::HTTP.get_response(URI("http://127.0.0.1:#{closed}/path?token=abc")) },
+                  -> { http.start }, -> { http.get("/path") }]
+      attempts.each do |attempt|
+        TaskerTelemetry.span("outer") { expect(&attempt).to raise_error(Errno::ECONNREFUSED) }
+      end
+      spans = sent(6)
+      refused, outer = spans.partition { |span| span.name == "connect" }
+      expect(refused.map(&:parent_id)).to eq(outer.map(&:span_id))
+      expect(refused).to all have_attributes(kind: :client, status: :error)
+      expect(refused.map(&:attributes)).to all eq("server.address" => "127.0.0.1", "server.port" => closed)
+      expect(refused.map { |span| span.events.map { |event| event.attributes["exception.type"] } })
+        .to all eq(["Errno::ECONNREFUSED"])
+      refused.zip(outer).each { |inner, around| expect(inner.start_ns).to be_between(around.start_ns, around.end_ns) }
+      expect(TaskerTelemetry.current_trace).to be_nil
+    end
+
+    it "is one span for a connection that is opened again" do
+      trace_to(@collector) { |config| config.traces.net_http = true }
+      serving do |uri,|
+        Net::HTTP.start(uri.host, uri.port, keep_alive_timeout: 60) do |http|
+          # The server closes after each answer.
+          2.times { expect(http.get("/again").code).to eq("200") }
+        end
+      end
+      expect(sent(2).map { |span| [span.name, span.status] }).to eq([["GET", :unset]] * 2)
+    end
+
     it "stays here where that is not asked for, even if it was before" do
       trace_to(@collector) { |config| config.traces.net_http = true }
       trace_to(@collector) { |config| config.traces.net_http = false }
@@ -172,48 +208,86 @@ RSpec.describe "The way of a trace", :collector do
       end
     end
 
-    it "goes with Sidekiq's own, each run in a span" do
-      Dir.mktmpdir do |directory|
-        File.write("#{directory}/program.rb", <<~'RUBY')
-          require "sidekiq"
-          require "tasker_telemetry"
-          TaskerTelemetry.configure do |config|
-            config.traces.enabled = true
-            config.metrics.arena = ENV.fetch("ARENA")
+    describe "of Sidekiq's own" do
+      around { |example| Dir.mktmpdir { |directory| (@directory = directory) && example.run } }
+
+      before { File.write("#{@directory}/program.rb", program) }
+
+      let(:env) { { "REDIS_URL" => @redis.url, "RACK_ENV" => "production", "RAILS_ENV" => nil, **traced_environment } }
+
+      let(:program) { <<~'RUBY' }
+        require "sidekiq"
+        require "tasker_telemetry"
+        TaskerTelemetry.configure do |config|
+          config.traces.enabled = true
+          config.metrics.arena = ENV.fetch("ARENA")
+        end
+        redis = { url: ENV.fetch("REDIS_URL") }
+        Sidekiq.configure_server do |config|
+          config.redis = redis
+          config.average_scheduled_poll_interval = 1
+        end
+        Sidekiq.configure_client { |config| config.redis = redis }
+        TaskerTelemetry::Tracing.install
+
+        class PlainJob
+          include Sidekiq::Worker
+          sidekiq_options retry: 0
+
+          def perform(fate)
+            raise "token=abc" if fate == "bad"
+
+            PlainJob.perform_async("good") if fate == "again"
           end
-          redis = { url: ENV.fetch("REDIS_URL") }
-          Sidekiq.configure_server { |config| config.redis = redis }
-          Sidekiq.configure_client { |config| config.redis = redis }
-          TaskerTelemetry::Tracing.install
+        end
 
-          class PlainJob
-            include Sidekiq::Worker
-            sidekiq_options retry: 0
+        class RetriedJob
+          include Sidekiq::Worker
+          sidekiq_options retry: 1
+          sidekiq_retry_in { 1 }
 
-            def perform(fate)
-              raise "token=abc" if fate == "bad"
+          def perform(path)
+            return if File.exist?(path)
 
-              PlainJob.perform_async("good") if fate == "again"
-            end
+            File.write(path, "")
+            raise "not yet"
           end
-        RUBY
-        env = { "REDIS_URL" => @redis.url, "RACK_ENV" => "production", "RAILS_ENV" => nil, **traced_environment }
-        @sidekiq = SidekiqProcess.new(directory, "./program.rb", env: env)
-        outcome = run_ruby(<<~RUBY, chdir: directory, env: env)
-          require "./program"
+        end
+      RUBY
+
+      # Pushes jobs, has them run, and gives their traces.
+      def outlines(code, spans)
+        @sidekiq = SidekiqProcess.new(@directory, "./program.rb", env: env)
+        outcome = run_ruby("require './program'\n#{code}", chdir: @directory, env: env)
+        expect(outcome).to be_success, outcome.to_s
+        @collector.await_spans(spans, within: 60)
+        @sidekiq.stop
+        expect(@collector.received_spans.size).to eq(spans)
+        Otlp::Trace.of(@collector.spans).values.map(&:outline)
+      end
+
+      it "goes with them, each run in a span" do
+        expect(outlines(<<~RUBY, 8)).to contain_exactly(
           TaskerTelemetry.span("request") { PlainJob.perform_async("again") }
           TaskerTelemetry.span("request") { PlainJob.perform_async("bad") }
         RUBY
-        expect(outcome).to be_success, outcome.to_s
-        @collector.await_spans(8, within: 60)
-        @sidekiq.stop
-        traces = Otlp::Trace.of(@collector.spans)
-        expect(traces.values.map(&:outline)).to contain_exactly(
           "request\n  PlainJob publish\n    PlainJob process\n      PlainJob publish\n        PlainJob process\n",
           "request\n  PlainJob publish\n    PlainJob process\n"
         )
         failed = @collector.spans.select { |span| span.status == :error }
         expect(failed.map { |span| [span.name, span.status_message] }).to eq([["PlainJob process", "token=[FILTERED]"]])
+      end
+
+      it "stays with those that wait to be due, or to be tried again" do
+        expect(outlines(<<~RUBY, 7)).to contain_exactly(
+          TaskerTelemetry.span("request") { PlainJob.perform_in(1, "good") }
+          TaskerTelemetry.span("request") { RetriedJob.perform_async("#{@directory}/tried") }
+        RUBY
+          "request\n  PlainJob publish\n    PlainJob process\n",
+          "request\n  RetriedJob publish\n    RetriedJob process\n    RetriedJob process\n"
+        )
+        runs = @collector.spans.select { |span| span.name == "RetriedJob process" }
+        expect(runs.sort_by(&:start_ns).map(&:status)).to eq(%i[error unset])
       end
     end
   end
@@ -264,6 +338,18 @@ RSpec.describe "The way of a trace", :collector do
     joined, own = spans.partition { |span| span.name == "joined" }
     expect(own).to all be_root
     expect(joined.first).to have_attributes(trace_id: trace_id, parent_id: parent_id, trace_state: nil)
+  end
+
+  it "is begun where what should carry it is no carrier" do
+    trace_to(@collector)
+    raising = Class.new { def [](_key) = raise(NotImplementedError) }.new
+    others = [nil, 7, [], "traceparent", Object.new, BasicObject.new, raising]
+    expect(others.map { |carrier| TaskerTelemetry.continue_trace(carrier, "own") { :ran } }).to all eq(:ran)
+    carrying = Class.new { define_method(:[]) { |key| { "traceparent" => sampled }[key] } }.new
+    TaskerTelemetry.continue_trace(carrying, "joined") { nil }
+    spans = sent(others.size + 1).group_by(&:name)
+    expect(spans["own"]).to all be_root
+    expect(spans["joined"].map(&:trace_id)).to eq([trace_id])
   end
 
   describe "beside OpenTelemetry Ruby" do

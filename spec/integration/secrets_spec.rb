@@ -136,6 +136,28 @@ RSpec.describe "Secrets", :collector do
     expect(everything).to include("<none>", "gone")
   end
 
+  it "do not leave by a span, where only Ruby can say what they are" do
+    configure do |config|
+      replacing = ->(key, value) { value.replace("gone") if key == "note" }
+      config.filter_parameters = [replacing, /(?<=my)pin/]
+    end
+    secrets = { "note" => secret, "mypin" => secret, "deep" => { note: secret, list: [{ "mypin" => secret }] } }
+    TaskerTelemetry.span("initial", secrets) { nil }
+    TaskerTelemetry.span("set") do |span|
+      span["note"] = secret
+      span.set_attribute("mypin", secret)
+      span[:deep] = secrets["deep"]
+      span.add_event("event", secrets)
+      span.add_event("event", note: secret, mypin: secret)
+    end
+    expect_none(left)
+    masked = { "note" => "gone", "mypin" => "[FILTERED]",
+               "deep" => '{"note":"gone","list":[{"mypin":"[FILTERED]"}]}' }
+    initial, set = @collector.spans.sort_by(&:end_ns)
+    expect([initial, set].map(&:attributes)).to all eq(masked)
+    expect(set.events.map(&:attributes)).to eq([masked, masked.except("deep")])
+  end
+
   it "do not leave with requests, of one's own or to others" do
     app = TaskerTelemetry::Middleware.new(->(_env) { raise IOError, "token=#{secret}" })
     begin

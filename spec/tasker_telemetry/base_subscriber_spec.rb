@@ -24,6 +24,25 @@ RSpec.describe TaskerTelemetry::BaseSubscriber do
 
   after { subscribed.each(&:unsubscribe) }
 
+  it "leaves every other name to the application" do
+    names = %i[prepare receive attach attach_to detach replace forget payload_of told_times tag_of between read call]
+    type = subscriber("base.named") do
+      names.each { |name| define_method(name) { |order| order.fetch(:own) } }
+      define_method(:initialize) { @publisher = @filters = @handlers = @label = @sink = @subscriptions = :own }
+      define_method(:handle_base_named) do |event|
+        [names.map { |name| __send__(name, { own: name }) } == names, instance_variables.size, timing(event)[:duration],
+         metric_tags(event)[:task], error_info(event)[:class]]
+      end
+    end
+    seen = told
+    type.prepend(Module.new { define_method(:handle_base_named) { |event| seen << super(event) } })
+    [nil, EventPublisher.new("base.named")].each do |publisher|
+      subscribe(type, publisher)
+      publisher ? publisher.publish("base.named", duration: 2) : publish("base.named", duration: 2, task_name: "t")
+    end
+    expect(told).to eq([[true, 6, 2.0, "t", nil], [true, 6, 2.0, "", nil]])
+  end
+
   describe "the method for an event" do
     it "is found whatever dots and underscores its name has" do
       names = %w[base.completed base.line_item.added step.retry_requested observability.step.max_retries_reached]

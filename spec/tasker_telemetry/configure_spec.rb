@@ -98,4 +98,22 @@ RSpec.describe TaskerTelemetry, ".configure" do
     RUBY
     expect(outcome.out).to eq(%(shop_orders_total{region="eu"} 1\n)), outcome.to_s
   end
+
+  it "may be missing while the environment says what cannot be: events go on, and become nothing until it is made" do
+    outcome = run_ruby(<<~'RUBY', env: { "RACK_ENV" => "test", "OTEL_BSP_MAX_QUEUE_SIZE" => "many" })
+      require "tasker_telemetry"
+      2.times { p TaskerTelemetry.instrument("told", {}) { :ran } }
+      p TaskerTelemetry::MetricsBackend.instance.handle_event("task.failed", task_id: 1)
+      begin
+        TaskerTelemetry.configure
+      rescue TaskerTelemetry::ConfigurationError
+        puts "still"
+      end
+      ENV.delete("OTEL_BSP_MAX_QUEUE_SIZE")
+      TaskerTelemetry.configure { |config| config.metrics.arena = :memory }
+      p TaskerTelemetry::MetricsBackend.instance.handle_event("task.failed", task_id: 1)
+    RUBY
+    expect(outcome.out).to eq(":ran\n:ran\nfalse\nstill\ntrue\n"), outcome.to_s
+    expect(outcome.err.scan(/become nothing until .*OTEL_BSP_MAX_QUEUE_SIZE/).size).to eq(1)
+  end
 end

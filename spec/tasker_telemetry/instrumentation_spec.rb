@@ -76,7 +76,7 @@ RSpec.describe TaskerTelemetry::Instrumentation do
       500.times { store.read("a") rescue nil }
       ActiveSupport::Notifications.unsubscribe(subscriber)
       7.times { store.read("a") }
-      p TaskerTelemetry.snapshot.to_h["cache_operations_total"].values, Thread.current[:tasker_telemetry_events].size < 300
+      p TaskerTelemetry.snapshot.to_h["cache_operations_total"].values, Thread.current[:tasker_telemetry_instrumented].size < 300
     RUBY
     expect(outcome.out).to match(/\A\[(7|507)\]\ntrue\n\z/), outcome.to_s
   end

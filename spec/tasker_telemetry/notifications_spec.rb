@@ -200,6 +200,23 @@ RSpec.describe TaskerTelemetry::Notifications do
     expect(out).to eq(%(["order.paid", "order.paid", "order.paid"]\nActiveSupport::Notifications\n))
   end
 
+  {
+    "configured again" => "TaskerTelemetry.configure",
+    "instrumented" => "TaskerTelemetry::Instrumentation.install(:cache)",
+    "told of an event" => %(TaskerTelemetry.instrument("another"))
+  }.each do |how, code|
+    it "counts what a later ActiveSupport publishes, once it is #{how}" do
+      out = evented("", prelude, <<~RUBY)
+        TaskerTelemetry.events.map("order.paid", backends: :metrics)
+        require "active_support"
+        #{code}
+        ActiveSupport::Notifications.instrument("order.paid")
+        p TaskerTelemetry.snapshot.to_h["order_paid_total"]&.values
+      RUBY
+      expect(out).to eq("[1]\n")
+    end
+  end
+
   it "takes what ActiveSupport publishes at once, with whatever times" do
     out = evented(%(require "active_support"\n), prelude, <<~'RUBY')
       N.subscribe("told") { |_, started, finished, id, payload| p [(finished - started).round(3), id, payload] }

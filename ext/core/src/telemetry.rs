@@ -290,14 +290,19 @@ impl Telemetry {
         }
     }
 
-    /// Takes an event that happens now.
-    pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64) -> Done {
+    /// Takes an event of which no beginning was told. It happens now, unless it is told when it began and ended, in
+    /// nanoseconds since the epoch.
+    pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64, told: Option<(i64, i64)>) -> Done {
         let route = self.events.route(name);
         if route.is_silent() {
             return Done::default();
         }
         let around = self.tracing.load().current(fiber);
-        self.settle(&route, payload, Times::at(Moment::now().wall()), None, around)
+        let times = match told {
+            Some((start, end)) => Times::around(start, end),
+            None => Times::at(Moment::now().wall()),
+        };
+        self.settle(&route, payload, times, None, around)
     }
 
     fn settle(

@@ -8,6 +8,12 @@ module TaskerTelemetry
     #
     # @api private
     module Requests
+      # Where Rails keeps the exception that an answer tells of, once it has come by who answers it.
+      ANSWERED = "action_dispatch.exception"
+      # The same for the page that shows it to developers.
+      SHOWN = "tasker_telemetry.exception"
+      private_constant :ANSWERED, :SHOWN
+
       class << self
         # @param env [Hash] Rack's
         # @param verb [String] the method, one of those that are known
@@ -16,20 +22,32 @@ module TaskerTelemetry
           return unless Native.traces?
 
           parent = env["HTTP_TRACEPARENT"]
-          attributes = { "http.request.method" => verb, "url.path" => env["PATH_INFO"],
+          attributes = { "http.request.method" => verb, "url.path" => "#{env["SCRIPT_NAME"]}#{env["PATH_INFO"]}",
                          "url.scheme" => env["rack.url_scheme"] }
           Tracing.start(verb, attributes, :server, parent && [parent, env["HTTP_TRACESTATE"]])
         end
 
+        # An interceptor of ActionDispatch::DebugExceptions.
+        #
+        # @param request [ActionDispatch::Request]
+        # @param error [Exception]
+        def raised(request, error)
+          request.env[SHOWN] = error
+        end
+
         # @param span [Span]
-        # @param controller [String] empty where no action ran
+        # @param env (see .start)
+        # @param name [String] which action it was, where one ran
         # @param status [Integer, nil] nil where only the server knows it
-        # @param error [Exception, nil]
-        def finish(span, verb, controller, action, status, error)
-          span.name = "#{verb} #{controller}##{action}" unless controller.empty?
+        # @param error [Exception, nil] what came out of the application; one that it answered itself is in the env
+        def finish(span, env, name, status, error)
+          span.name = name
           span["http.response.status_code"] = status if status
           # OpenTelemetry's conventions: of a server's span a 4xx is no error.
-          span.error! if status && status >= 500
+          if status && status >= 500
+            span.error!
+            error ||= env[ANSWERED] || env[SHOWN]
+          end
           span.record_exception(error) if error
           span.finish
         end

@@ -14,10 +14,11 @@ module TaskerTelemetry
           "messaging.message.id" => job["jid"], "code.namespace" => job["class"].to_s }
       end
 
-      # Where jobs are pushed.
+      # Where jobs are pushed. One that was scheduled, or failed, is pushed again when it is due, by whatever process
+      # finds it, or by a person from a page: it stays in the trace that it was first pushed in.
       class Client
         def call(_class, job, queue, _pool = nil)
-          return yield if !Native.traces? || job["wrapped"]
+          return yield if !Native.traces? || job["wrapped"] || Tracing.carried(job)
 
           Tracing.in_span("#{job["class"]} publish", Sidekiq.attributes(job, queue), :producer) do
             job.merge!(Tracing.headers)

@@ -7,11 +7,13 @@
 
 use super::jump::{rescue, Jump};
 use super::nested::render;
-use super::text::{owned, text, utf8};
+use super::text::{lossy, owned, text, utf8};
 use super::value::class_name;
 use magnus::rb_sys::FromRawValue;
 use magnus::{Ruby, Value as RubyValue};
-use rb_sys::macros::{FIX2LONG, FIXNUM_P, FLONUM_P, RB_FLOAT_TYPE_P, RB_SYMBOL_P, RB_TYPE_P, SPECIAL_CONST_P};
+use rb_sys::macros::{
+    FIX2LONG, FIXNUM_P, FLONUM_P, RB_FLOAT_TYPE_P, RB_SYMBOL_P, RB_TYPE_P, RSTRING_LEN, SPECIAL_CONST_P,
+};
 use rb_sys::ruby_value_type as Type;
 use rb_sys::{Qfalse, Qnil, Qtrue, Qundef, VALUE};
 use std::borrow::Cow;
@@ -19,6 +21,9 @@ use tasker_telemetry_core::event::{without_cut_url, Redactor, Value};
 
 /// Bytes of a value that are kept, at most.
 pub const VALUE_BYTES: usize = 4096;
+
+/// Digits of larger numbers take long to find.
+const MOST_BITS: usize = 256;
 
 /// Reads a value, which has to be alive: on Ruby's stack, or in something that is. `None` for nil, and for what has
 /// nothing to say.
@@ -31,6 +36,9 @@ pub fn read<'a>(ruby: &Ruby, value: VALUE, redactor: &Redactor) -> Result<Option
     if nested {
         let rendered = render(ruby, value, redactor, VALUE_BYTES)?;
         return Ok(Some(Value::Text(Cow::Owned(rendered))));
+    }
+    if let Some(number) = fraction(ruby, value)? {
+        return Ok(Some(Value::Float(number)));
     }
     if let Some(nanoseconds) = time(ruby, value)? {
         return Ok(Some(Value::Time(nanoseconds)));
@@ -59,12 +67,36 @@ pub fn scalar<'a>(value: VALUE) -> Option<Option<Value<'a>>> {
                 _ if value == Qnil as VALUE => Some(None),
                 _ if value == Qtrue as VALUE => Some(Some(Value::Bool(true))),
                 _ if value == Qfalse as VALUE => Some(Some(Value::Bool(false))),
-                _ => None,
+                _ => integer(value).map(|integer| Some(Value::Int(integer))),
             };
         };
         let bytes = utf8(string)?;
         // What lies in Ruby's memory may move or go when Ruby runs, so it is copied.
         Some(Some(Value::Text(Cow::Owned(cut(bytes)))))
+    }
+}
+
+/// An Integer that is no fixnum, but has room in 64 bits.
+#[cold]
+fn integer(value: VALUE) -> Option<i64> {
+    // SAFETY: the GVL is held and the value is alive; its bits are copied.
+    unsafe {
+        if !RB_TYPE_P(value, Type::RUBY_T_BIGNUM) {
+            return None;
+        }
+        let mut integer = 0i64;
+        let flags =
+            rb_sys::INTEGER_PACK_LSWORD_FIRST | rb_sys::INTEGER_PACK_NATIVE_BYTE_ORDER | rb_sys::INTEGER_PACK_2COMP;
+        let sign = rb_sys::rb_integer_pack(
+            value,
+            (&raw mut integer).cast(),
+            1,
+            size_of::<i64>() as _,
+            0,
+            flags as i32,
+        );
+        // 2 and -2: it overflows. With 1 the upper bit may be one of the number's own.
+        (sign.abs() == 1 && (sign < 0) == (integer < 0)).then_some(integer)
     }
 }
 
@@ -124,14 +156,101 @@ pub fn time(ruby: &Ruby, value: VALUE) -> Result<Option<i64>, Jump> {
     }
 }
 
-/// What an object says of itself, unless it has nothing to say but its class and address.
-pub fn described(ruby: &Ruby, value: VALUE) -> Result<Option<String>, Jump> {
-    // SAFETY: the GVL is held, and the value is alive.
-    let said = unsafe {
-        if rb_sys::rb_method_basic_definition_p(rb_sys::rb_obj_class(value), rb_sys::rb_intern(c"to_s".as_ptr())) != 0 {
+/// A Rational, as near as a float comes.
+fn fraction(ruby: &Ruby, value: VALUE) -> Result<Option<f64>, Jump> {
+    // SAFETY: the GVL is held and the value is alive; what may raise is rescued.
+    unsafe {
+        if !RB_TYPE_P(value, Type::RUBY_T_RATIONAL) {
             return Ok(None);
         }
-        text(ruby, RubyValue::from_raw(value))?
-    };
-    Ok(said.ok().map(|text| cut(text.as_bytes())))
+        let float = rescue(ruby, || rb_sys::rb_Float(value))?;
+        Ok(float.ok().map(|float| rb_sys::rb_float_value(float)))
+    }
+}
+
+/// What an object says of itself, unless it has nothing to say but what it consists of: its class, its address, the
+/// inspected contents of a Struct.
+pub fn described(ruby: &Ruby, value: VALUE) -> Result<Option<String>, Jump> {
+    // SAFETY: the GVL is held, and the value is alive.
+    unsafe {
+        if RB_TYPE_P(value, Type::RUBY_T_STRING) {
+            let said = text(ruby, RubyValue::from_raw(beginning(value)))?;
+            return Ok(said.ok().map(|text| cut(text.as_bytes())));
+        }
+        if RB_TYPE_P(value, Type::RUBY_T_CLASS) || RB_TYPE_P(value, Type::RUBY_T_MODULE) {
+            let name = rb_sys::rb_mod_name(value);
+            return Ok(RB_TYPE_P(name, Type::RUBY_T_STRING).then(|| cut(lossy(name).as_bytes())));
+        }
+        if RB_TYPE_P(value, Type::RUBY_T_BIGNUM) && is_huge(value) {
+            let bits = rb_sys::rb_absint_numwords(value, 1, std::ptr::null_mut());
+            return Ok(Some(format!("[Integer of {bits} bits]")));
+        }
+        let class = rb_sys::rb_obj_class(value);
+        let is_cores = rb_sys::rb_method_basic_definition_p(class, rb_sys::rb_intern(c"to_s".as_ptr())) != 0;
+        if is_cores && inspects_much(value) {
+            return Ok(None);
+        }
+        let said = text(ruby, RubyValue::from_raw(value))?;
+        Ok(said
+            .ok()
+            .filter(|said| !is_cores || !said.starts_with("#<"))
+            .map(|said| cut(said.as_bytes())))
+    }
+}
+
+/// The part of a String that is enough for a value, whatever its encoding.
+///
+/// # Safety
+/// The GVL is held, and `string` is a String.
+unsafe fn beginning(string: VALUE) -> VALUE {
+    // A character takes four bytes at most in any encoding, and one at least in UTF-8.
+    let most = 4 * (VALUE_BYTES + 1) as std::ffi::c_long;
+    // SAFETY: see above.
+    unsafe {
+        if RSTRING_LEN(string) <= most {
+            return string;
+        }
+        rb_sys::rb_str_subseq(string, 0, most)
+    }
+}
+
+/// Whether Ruby's own `to_s` shows everything that is in there, or calculates for long.
+///
+/// # Safety
+/// The GVL is held, and `value` is alive.
+unsafe fn inspects_much(value: VALUE) -> bool {
+    // SAFETY: see above; of a Range, its ends are read where they stand.
+    unsafe {
+        if rb_sys::rb_obj_is_kind_of(value, rb_sys::rb_cRange) == Qtrue as VALUE {
+            let (mut first, mut last, mut exclusive) = (Qnil as VALUE, Qnil as VALUE, 0);
+            rb_sys::rb_range_values(value, &raw mut first, &raw mut last, &raw mut exclusive);
+            return [first, last].into_iter().any(|end| is_huge(end) || is_nested(end));
+        }
+        if RB_TYPE_P(value, Type::RUBY_T_COMPLEX) {
+            return is_huge(rb_sys::rb_complex_real(value)) || is_huge(rb_sys::rb_complex_imag(value));
+        }
+        is_nested(value)
+    }
+}
+
+/// # Safety
+/// The GVL is held, and `value` is alive.
+unsafe fn is_nested(value: VALUE) -> bool {
+    // SAFETY: see above.
+    [Type::RUBY_T_ARRAY, Type::RUBY_T_HASH, Type::RUBY_T_STRUCT]
+        .into_iter()
+        .any(|kind| unsafe { RB_TYPE_P(value, kind) })
+}
+
+/// # Safety
+/// The GVL is held, and `value` is alive.
+unsafe fn is_huge(value: VALUE) -> bool {
+    // SAFETY: see above.
+    unsafe {
+        if RB_TYPE_P(value, Type::RUBY_T_RATIONAL) {
+            return is_huge(rb_sys::rb_rational_num(value)) || is_huge(rb_sys::rb_rational_den(value));
+        }
+        RB_TYPE_P(value, Type::RUBY_T_BIGNUM)
+            && rb_sys::rb_absint_numwords(value, 1, std::ptr::null_mut()) > MOST_BITS as _
+    }
 }

@@ -6,6 +6,7 @@ pub mod fiber;
 pub mod field;
 pub mod gc;
 pub mod guard;
+pub mod held;
 pub mod jump;
 pub mod labels;
 pub mod method;

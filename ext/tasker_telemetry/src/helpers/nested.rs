@@ -4,11 +4,11 @@
 
 use super::field::{described, scalar, time};
 use super::jump::Jump;
-use super::text::lossy;
 use magnus::Ruby;
-use rb_sys::macros::{RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
+use rb_sys::macros::{RARRAY_LEN, RB_TYPE_P};
 use rb_sys::ruby_value_type as Type;
 use rb_sys::{st_retval, VALUE};
+use std::borrow::Cow;
 use std::ffi::c_int;
 use tasker_telemetry_core::event::{Redactor, Value};
 
@@ -149,15 +149,9 @@ impl Rendering<'_> {
     }
 
     fn entry(&mut self, key: VALUE, value: VALUE, depth: u32) -> Result<(), Jump> {
-        // SAFETY: the key is in the Hash that is walked.
-        let name = unsafe {
-            if RB_SYMBOL_P(key) {
-                lossy(rb_sys::rb_sym2str(key))
-            } else if RB_TYPE_P(key, Type::RUBY_T_STRING) {
-                lossy(key)
-            } else {
-                described(self.ruby, key)?.unwrap_or_default()
-            }
+        let name = match scalar(key) {
+            Some(scalar) => scalar.map(Value::into_text).unwrap_or_default(),
+            None => described(self.ruby, key)?.map_or(Cow::Borrowed("…"), Cow::Owned),
         };
         self.text(&name);
         self.out.push(':');

@@ -55,6 +55,14 @@ pub fn ask(asks: bool) {
     ASKS.store(asks, Ordering::Relaxed);
 }
 
+/// The value, or what the application's filters put in its place. One that they cannot be asked about is not shown.
+pub fn asked(ruby: &Ruby, name: &str, value: VALUE) -> Result<VALUE, Jump> {
+    if !ASKS.load(Ordering::Relaxed) {
+        return Ok(value);
+    }
+    Ok(rescue(ruby, || filtered(name, value))?.unwrap_or(Qnil as VALUE))
+}
+
 /// How many entries are looked through one by one; in a larger Hash they are looked up.
 const FEW: usize = 24;
 
@@ -206,11 +214,8 @@ impl<'a> HashPayload<'a> {
         self.kept(|| exception::read(self.ruby, exception))
     }
 
-    /// The value, or what the application's filters put in its place. One that cannot be asked about is not shown.
     fn asked(&self, name: &str, value: VALUE) -> VALUE {
-        self.kept(|| rescue(self.ruby, || filtered(name, value)))
-            .and_then(Result::ok)
-            .unwrap_or(Qnil as VALUE)
+        self.kept(|| asked(self.ruby, name, value)).unwrap_or(Qnil as VALUE)
     }
 
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {

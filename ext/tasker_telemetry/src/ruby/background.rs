@@ -5,6 +5,7 @@ use crate::helpers::guard::{answering, caught};
 use crate::helpers::nogvl::without_gvl;
 use crate::helpers::value::serialized;
 use crate::helpers::{registry, telemetry};
+use crate::ruby::subscriber;
 use magnus::{function, Object, RModule, Value};
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,17 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     Ok(())
 }
 
+/// Seconds of a year. Nobody waits for longer, and clocks do not go on for ever.
+const LONGEST: f64 = 366.0 * 24.0 * 3600.0;
+
 /// Waits without the GVL, for so many seconds at most. A signal is acted upon at once; if it does not raise, waiting
 /// goes on for what is left of the time.
 fn waiting(seconds: f64, wait: impl Fn(Duration, &dyn Fn() -> bool) -> bool + Send + Sync) -> Result<bool> {
     answering(|| {
         // In a process that ends before its thread has come to that, what is pushed last would be nobody's.
         telemetry().stand();
+        // What is no time at all stays so.
+        let seconds = if seconds > LONGEST { LONGEST } else { seconds };
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
         let deadline = Instant::now() + timeout;
         loop {
@@ -73,6 +79,7 @@ fn after_fork_parent() {
 }
 
 fn after_fork_child() {
+    caught(subscriber::after_fork_child);
     caught(|| telemetry().after_fork_child());
 }
 

@@ -5,14 +5,14 @@ use crate::helpers::arguments::Arguments;
 use crate::helpers::guard::answering;
 use crate::helpers::jump::Jump;
 use crate::helpers::method::{class, define, define_recording};
-use crate::helpers::payload::HashPayload;
+use crate::helpers::payload::{asked, HashPayload};
 use crate::helpers::text::text;
 use crate::helpers::{exception, fiber, field, telemetry};
 use magnus::rb_sys::AsRawValue;
 use magnus::value::ReprValue;
 use magnus::{function, IntoValue, Object, RHash, RModule, RString, Ruby, Value};
 use parking_lot::Mutex;
-use tasker_telemetry_core::trace::{self, SpanContext, SpanKind, Status};
+use tasker_telemetry_core::trace::{self, Beginning, SpanContext, SpanKind, Status};
 
 /// A piece of work in a trace. Any thread may tell of it and end it.
 #[magnus::wrap(class = "TaskerTelemetry::Span", free_immediately, size)]
@@ -49,6 +49,7 @@ pub fn init(ruby: &Ruby, module: RModule, native: RModule) -> std::result::Resul
         Ok(ruby.into_value(trace::propagation::traceparent(&span.context())))
     });
     native.define_singleton_method("start_span", function!(start, -1))?;
+    native.define_singleton_method("failed_span", function!(failed, 5))?;
     native.define_singleton_method("traces?", function!(enabled, 0))?;
     native.define_singleton_method("tracing?", function!(inside, 0))?;
     native.define_singleton_method("current_trace", function!(current, 0))?;
@@ -86,6 +87,30 @@ fn start(ruby: &Ruby, arguments: &[Value]) -> Result<Value> {
     })
 }
 
+/// A span that is over: it began at that time, in nanoseconds since the epoch, and what it raised ends it. It was never
+/// current.
+fn failed(ruby: &Ruby, name: String, attributes: RHash, kind: String, began: i64, error: Value) -> Result<()> {
+    answering(|| {
+        let tracing = telemetry().tracing();
+        let payload = HashPayload::new(ruby, attributes, tracing.redactor());
+        let beginning = Beginning {
+            at: Some(began),
+            attributes: trace::attributes(tracing.redactor(), &payload),
+            ..Beginning::default()
+        };
+        payload.finish()?;
+        let around = tracing.current(fiber::number());
+        let tracer = tracing.tracer();
+        let mut span = tracer.start_with(name, self::kind(&kind)?, around.as_ref(), beginning);
+        if exception::is(error.as_raw()) {
+            let error = exception::read(ruby, error.as_raw())?;
+            trace::fail(tracing.redactor(), &error, &mut span);
+        }
+        span.end(None);
+        Ok(())
+    })
+}
+
 /// A `to_s` that raises has nothing to say.
 fn owned(ruby: &Ruby, value: Value) -> std::result::Result<String, Jump> {
     Ok(text(ruby, value)?.unwrap_or_default())
@@ -115,7 +140,8 @@ fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::re
     }
     let tracing = telemetry().tracing();
     let name = owned(ruby, *name)?;
-    let Some(value) = field::read(ruby, value.as_raw(), tracing.redactor())? else {
+    let value = asked(ruby, &name, value.as_raw())?;
+    let Some(value) = field::read(ruby, value, tracing.redactor())? else {
         return Ok(());
     };
     let attribute = tracing.attributes().one(&name, value);
