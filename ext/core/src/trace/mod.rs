@@ -7,6 +7,7 @@
 //! A fork leaves the parent's spans to the parent: the child goes on with an empty queue, under [`Contexts`] that still
 //! name the parent's spans as those around its own.
 
+mod batch;
 mod contexts;
 pub mod derive;
 pub mod ids;

@@ -1,5 +1,6 @@
 //! Makes spans, and hands them to the process's runtime.
 
+use super::batch::Batch;
 use super::contexts::Contexts;
 use super::derive::Identity;
 use super::ids;
@@ -8,7 +9,7 @@ use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
 use super::span::{Recording, Span};
-use super::state::{Batch, Load, State};
+use super::state::{Load, State};
 use super::stats::Stats;
 use super::totals::{DropReason, Totals};
 use super::worker::Sender;
