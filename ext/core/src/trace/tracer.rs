@@ -110,9 +110,11 @@ impl Tracer {
         totals: Arc<dyn Totals>,
         contexts: Arc<Contexts>,
     ) -> otlp::Result<Self> {
-        let client = otlp::Client::new(settings.destination.clone())?;
+        let client = settings
+            .enabled
+            .then(|| otlp::Client::new(settings.destination.clone()));
+        let client = client.transpose()?;
         let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size));
-        let enabled = settings.enabled;
         let inner = Arc::new(Inner {
             settings,
             scope: InstrumentationScope::builder("tasker_telemetry")
@@ -130,7 +132,7 @@ impl Tracer {
             moved_from: AtomicU32::new(0),
             home: AtomicU32::new(0),
         });
-        if enabled {
+        if let Some(client) = client {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
             runtime.add(inner.worker.get_or_init(|| worker));
         }

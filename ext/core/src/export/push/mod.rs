@@ -90,7 +90,6 @@ struct Shared {
 
 struct Inner {
     settings: Settings,
-    client: Arc<Client>,
     source: Box<dyn Source>,
     state: PerProcess<State>,
 }
@@ -99,7 +98,8 @@ struct Inner {
 pub struct Push {
     inner: Arc<Inner>,
     runtime: Arc<Runtime>,
-    worker: Arc<dyn Worker>,
+    /// Nothing where metrics are not pushed.
+    worker: Option<Arc<dyn Worker>>,
     stopped: AtomicBool,
 }
 
@@ -115,7 +115,10 @@ impl std::fmt::Debug for Push {
 #[derive(Debug, Clone, Copy)]
 pub struct Asked(u64);
 
-struct Pusher(Weak<Inner>);
+struct Pusher {
+    inner: Weak<Inner>,
+    client: Arc<Client>,
+}
 
 /// What became of the requests of one push.
 #[derive(Default)]
@@ -135,16 +138,21 @@ impl Push {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, source: Box<dyn Source>) -> otlp::Result<Self> {
-        let client = Arc::new(Client::new(settings.destination.clone())?);
+        let client = settings.enabled.then(|| Client::new(settings.destination.clone()));
+        let client = client.transpose()?;
         let inner = Arc::new(Inner {
             state: PerProcess::new(State::new(settings.interval)),
             settings,
-            client,
             source,
         });
-        let worker: Arc<dyn Worker> = Arc::new(Pusher(Arc::downgrade(&inner)));
-        if inner.settings.enabled {
-            runtime.add(&worker);
+        let worker = client.map(|client| -> Arc<dyn Worker> {
+            Arc::new(Pusher {
+                inner: Arc::downgrade(&inner),
+                client: Arc::new(client),
+            })
+        });
+        if let Some(worker) = &worker {
+            runtime.add(worker);
         }
         Ok(Self {
             inner,
@@ -227,7 +235,9 @@ impl Push {
     /// Pushes no more.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.runtime.remove(&self.worker);
+        if let Some(worker) = &self.worker {
+            self.runtime.remove(worker);
+        }
     }
 
     /// What has become of this process's pushes.
@@ -330,12 +340,12 @@ impl Inner {
 
     /// Sends a page, in as many requests as it takes for each to be small enough. `None` where there is nothing to push,
     /// or it is another process's to push.
-    async fn send(&self, session: &mut Session) -> Option<Sent> {
+    async fn send(&self, client: &Client, session: &mut Session) -> Option<Sent> {
         let page = Bytes::from(self.elected(self.source.page()).await??);
         let mut waiting = cut(&page, REQUEST);
         let mut sent = Sent::default();
         while let Some(message) = waiting.pop_front() {
-            let body = self.client.prepare(&message);
+            let body = client.prepare(&message);
             match self.elected(session.send(body)).await? {
                 Answer::Taken { rejected, error } => {
                     sent.rejected += rejected;
@@ -366,11 +376,12 @@ impl Inner {
         Some(sent)
     }
 
-    async fn push(&self, state: &State, session: &mut Session) {
+    async fn push(&self, state: &State, client: &Arc<Client>) {
+        let mut session = client.session();
         let mut tried = state.shared.lock().done;
         loop {
             tried = self.due(state, tried).await;
-            let Some(sent) = self.send(session).await else {
+            let Some(sent) = self.send(client, &mut session).await else {
                 self.settle(state, tried, true);
                 continue;
             };
@@ -408,12 +419,11 @@ impl Inner {
 
 impl Worker for Pusher {
     fn work(&self) -> Work {
-        let inner = self.0.clone();
+        let (inner, client) = (self.inner.clone(), Arc::clone(&self.client));
         Box::pin(async move {
             let Some(inner) = inner.upgrade() else { return };
             let state = inner.state();
-            let mut session = inner.client.session();
-            inner.push(&state, &mut session).await;
+            inner.push(&state, &client).await;
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What the application and the `OTEL_*` variables say of the push.
 
-use crate::export::transports::otlp::{self, Destination, Env, Error, Signal};
+use crate::export::transports::otlp::{self, Destination, Env, Error, Signal, NOTHING};
 use std::time::Duration;
 
 /// What the application has set; the rest is the environment's or the default.
@@ -26,13 +26,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What `options` say, completed by the environment.
+    /// What `options` say, completed by the environment, which is not asked where nothing is pushed.
     ///
     /// # Errors
     /// Which option or variable is wrong, its value and what is accepted.
     pub fn resolve(options: &Options, env: Env<'_>) -> otlp::Result<Self> {
+        let enabled = options.enabled.unwrap_or(false) && !otlp::disabled(env);
+        let env = if enabled { env } else { NOTHING };
         Ok(Self {
-            enabled: options.enabled.unwrap_or(false) && !otlp::disabled(env),
+            enabled,
             destination: Destination::resolve(&options.otlp, Signal::Metrics, env)?,
             interval: interval(options, env)?,
         })
@@ -70,6 +72,7 @@ mod tests {
     fn the_interval_is_the_applications_or_the_environments() {
         let resolve = |interval, value: &str| {
             let options = Options {
+                enabled: Some(true),
                 interval,
                 ..Options::default()
             };
@@ -89,5 +92,31 @@ mod tests {
         assert!(resolve(Some(f64::NAN), "")
             .unwrap_err()
             .starts_with("config.metrics.otlp.interval"));
+    }
+
+    #[test]
+    fn variables_are_of_no_account_where_nothing_is_pushed() {
+        let wrong = |name: &str| match name {
+            "OTEL_METRIC_EXPORT_INTERVAL" => Some("soon".to_owned()),
+            "OTEL_EXPORTER_OTLP_PROTOCOL" => Some("http/json".to_owned()),
+            _ => None,
+        };
+        let off = Options::default();
+        assert!(!Settings::resolve(&off, &wrong).unwrap().enabled);
+        let on = Options {
+            enabled: Some(true),
+            ..Options::default()
+        };
+        let disabled = |name: &str| match name {
+            "OTEL_SDK_DISABLED" => Some("true".to_owned()),
+            other => wrong(other),
+        };
+        assert!(!Settings::resolve(&on, &disabled).unwrap().enabled);
+        assert!(Settings::resolve(&on, &wrong).is_err());
+        let options = Options {
+            interval: Some(0.0),
+            ..off
+        };
+        assert!(Settings::resolve(&options, &|_| None).is_err());
     }
 }

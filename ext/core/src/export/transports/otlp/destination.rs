@@ -18,6 +18,10 @@ pub(crate) fn variable(env: Env<'_>, name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
+/// An environment in which nothing is set, for what is off: variables that nothing uses cannot be wrong, and applications
+/// start with some that are meant for others.
+pub(crate) const NOTHING: Env<'static> = &|_| None;
+
 /// Whether `OTEL_SDK_DISABLED` turns everything off. As OpenTelemetry has it, only "true" does.
 #[must_use]
 pub fn disabled(env: Env<'_>) -> bool {
