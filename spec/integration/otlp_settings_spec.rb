@@ -104,7 +104,7 @@ RSpec.describe "OTLP" do
 
     it "refuses variables that make no sense when it is configured, and shows no secret of theirs" do
       { "OTEL_EXPORTER_OTLP_ENDPOINT" => "ftp://user:hunter2@example.com",
-        "OTEL_EXPORTER_OTLP_HEADERS" => "api key=hunter2", "OTEL_EXPORTER_OTLP_PROTOCOL" => "http/json",
+        "OTEL_EXPORTER_OTLP_HEADERS" => "Authorization: Basic hunter2==", "OTEL_EXPORTER_OTLP_PROTOCOL" => "http/json",
         "OTEL_EXPORTER_OTLP_COMPRESSION" => "brotli", "OTEL_EXPORTER_OTLP_TIMEOUT" => "soon" }.each do |name, value|
         outcome = run_ruby(<<~RUBY, env: { "RACK_ENV" => "test", name => value })
           require "tasker_telemetry"
