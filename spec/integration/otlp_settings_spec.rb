@@ -104,7 +104,7 @@ RSpec.describe "OTLP" do
 
     it "refuses variables that make no sense when it is configured, and shows no secret of theirs" do
       { "OTEL_EXPORTER_OTLP_ENDPOINT" => "ftp://user:hunter2@example.com",
-        "OTEL_EXPORTER_OTLP_HEADERS" => "api key=hunter2", "OTEL_EXPORTER_OTLP_PROTOCOL" => "http/json",
+        "OTEL_EXPORTER_OTLP_HEADERS" => "Authorization: Basic hunter2==", "OTEL_EXPORTER_OTLP_PROTOCOL" => "http/json",
         "OTEL_EXPORTER_OTLP_COMPRESSION" => "brotli", "OTEL_EXPORTER_OTLP_TIMEOUT" => "soon" }.each do |name, value|
         outcome = run_ruby(<<~RUBY, env: { "RACK_ENV" => "test", name => value })
           require "tasker_telemetry"
@@ -117,6 +117,60 @@ RSpec.describe "OTLP" do
         expect(outcome.out).to match(/\A#{name} .*accepted: /), outcome.to_s
         expect("#{outcome.out}#{outcome.err}").not_to include("hunter2")
       end
+    end
+  end
+
+  describe "where it is off" do
+    wrong = { "OTEL_EXPORTER_OTLP_PROTOCOL" => "http/json", "OTEL_EXPORTER_OTLP_ENDPOINT" => "collector",
+              "OTEL_EXPORTER_OTLP_HEADERS" => "none", "OTEL_TRACES_SAMPLER" => "xray",
+              "OTEL_METRIC_EXPORT_INTERVAL" => "soon", "OTEL_RESOURCE_ATTRIBUTES" => "nothing" }
+    # Where no authority is known.
+    trusting_nobody = { "SSL_CERT_FILE" => "/nowhere", "SSL_CERT_DIR" => "/nowhere" }
+
+    def configured(code, env)
+      run_ruby(<<~RUBY, env: { "RACK_ENV" => "test" }.merge(env))
+        require "tasker_telemetry"
+        begin
+          TaskerTelemetry.configure { |config| #{code} }
+          puts "as if they were not there"
+        rescue TaskerTelemetry::ConfigurationError => e
+          puts e.message
+        end
+        TaskerTelemetry.counter(:orders_total).increment
+        puts TaskerTelemetry.export(:prometheus).lines.grep(/orders_total 1/)
+      RUBY
+    end
+
+    both = "config.traces.enabled = config.metrics.otlp.enabled = true"
+
+    it "is not held up by variables that are meant for others" do
+      { "config.logger = nil" => wrong, both => wrong.merge("OTEL_SDK_DISABLED" => "true") }.each do |code, env|
+        expect(configured(code, env).out).to eq("as if they were not there\norders_total 1\n")
+      end
+      # Whichever is on is told what is wrong with what is its own.
+      { "config.metrics.otlp.enabled = true" => "OTEL_METRIC_EXPORT_INTERVAL", "config.traces.enabled = true" =>
+        "OTEL_TRACES_SAMPLER" }.each do |code, name|
+        expect(configured(code, wrong.slice(name)).out).to start_with("#{name} cannot be")
+        others = %w[OTEL_METRIC_EXPORT_INTERVAL OTEL_TRACES_SAMPLER] - [name]
+        expect(configured(code, wrong.slice(*others)).out).to start_with("as if they were not there")
+        expect(configured(code, wrong.slice("OTEL_RESOURCE_ATTRIBUTES")).out).to start_with("OTEL_RESOURCE_ATTRIBUTES")
+      end
+    end
+
+    it "is not held up by certificates that it does not need, and changes nothing where it needs them" do
+      env = trusting_nobody.merge("OTEL_EXPORTER_OTLP_ENDPOINT" => "https://collector:4318")
+      expect(configured("config.metrics.prefix = 'shop'", env).out)
+        .to eq("as if they were not there\nshop_orders_total 1\n")
+      ["config.traces.enabled = true", "config.metrics.otlp.enabled = true"].each do |code|
+        expect(configured("#{code}; config.metrics.prefix = 'shop'", env).out)
+          .to match(/\Athe system's certificates: .*\norders_total 1\n\z/)
+      end
+    end
+
+    it "is told all the same what is wrong with the options" do
+      out = configured("config.traces.enabled = true; config.traces.queue_size = 2**31",
+                       { "OTEL_SDK_DISABLED" => "true" }).out
+      expect(out).to start_with("config.traces.queue_size cannot be")
     end
   end
 

@@ -24,6 +24,8 @@ pub enum Behaviour {
     Take,
     /// It is taken but for some of its spans, for that reason.
     Partly(i64, &'static str),
+    /// It is taken unless its body has more bytes.
+    AtMost(usize),
     /// It is answered with that status and those header lines.
     Answer(u16, &'static str),
     /// It is read and never answered, until the collector goes on.
@@ -275,6 +277,11 @@ fn serve(stream: impl Read + Write, connection: usize, shared: &Shared) -> io::R
             GzDecoder::new(body.as_slice()).read_to_end(&mut plain)?;
             body = plain;
         }
+        let behaviour = match behaviour {
+            Behaviour::AtMost(bytes) if body.len() > bytes => Behaviour::Answer(413, ""),
+            Behaviour::AtMost(_) => Behaviour::Take,
+            other => other,
+        };
         let taken = matches!(
             behaviour,
             Behaviour::Take | Behaviour::Partly(..) | Behaviour::TakeAndClose
@@ -290,7 +297,7 @@ fn serve(stream: impl Read + Write, connection: usize, shared: &Shared) -> io::R
         shared.changed.notify_all();
         let stream = stream.get_mut();
         match behaviour {
-            Behaviour::Take => answer(stream, 200, "", &[])?,
+            Behaviour::Take | Behaviour::AtMost(_) => answer(stream, 200, "", &[])?,
             Behaviour::TakeAndClose => {
                 answer(stream, 200, "", &[])?;
                 return Ok(());

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::export::transports::otlp;
-use tasker_telemetry_core::trace::DropReason;
+use tasker_telemetry_core::trace::{DropReason, SpanKind};
 use tasker_telemetry_tests::sending::Sending;
 use tasker_telemetry_tests::until;
 
@@ -204,6 +204,25 @@ fn what_is_refused_for_good_is_dropped() {
     sending.span("taken");
     assert!(sending.flush());
     assert_eq!(sending.totals.dropped(DropReason::Rejected), 2);
+}
+
+#[test]
+fn a_server_that_finds_a_request_too_large_gets_smaller_ones() {
+    for status in [8, 11] {
+        let server = Server::start();
+        let sending = server.sending(&[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
+        (0..3).for_each(|_| server.then(status, &[("grpc-message", "too large")], true));
+        for index in 0..400 {
+            let mut span = sending.tracer.start(format!("{index}"), SpanKind::Internal, None);
+            span.set_attribute("text", "x".repeat(1_000));
+            span.end(None);
+        }
+        assert!(sending.flush());
+        let seen = server.seen.lock().unwrap();
+        let counts: Vec<usize> = seen.iter().map(|call| call.names.len()).collect();
+        assert_eq!(counts, [400, 200, 100, 50, 50, 100, 200]);
+        assert_eq!(sending.totals.exported(), 400);
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Metrics are pushed at an interval, while this process is the one to push, and once more at the end.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics};
 use prost::Message;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::export::push::{Options, Page, Push, Settings, Source};
-use tasker_telemetry_core::export::transports::otlp;
+use tasker_telemetry_core::export::transports::otlp::{self, SMALLEST};
 use tasker_telemetry_core::runtime::Runtime;
 use tasker_telemetry_tests::collector::{Behaviour, Collector};
 use tasker_telemetry_tests::{until, DEADLINE};
@@ -22,6 +24,8 @@ struct Made {
     loses: AtomicBool,
     /// Pages take as many looks at who is elected.
     takes: AtomicU64,
+    /// Bytes of padding in each of the hundred pieces that a page has then.
+    padding: AtomicUsize,
 }
 
 struct Making(Arc<Made>);
@@ -42,7 +46,11 @@ impl Source for Making {
             if made.loses.load(Ordering::SeqCst) {
                 made.is_elected.store(false, Ordering::SeqCst);
             }
-            Some(message(made.made.fetch_add(1, Ordering::SeqCst)))
+            let number = made.made.fetch_add(1, Ordering::SeqCst);
+            Some(match made.padding.load(Ordering::SeqCst) {
+                0 => message(number),
+                padding => large(number, padding),
+            })
         })
     }
 }
@@ -100,6 +108,45 @@ fn message(number: u64) -> Vec<u8> {
         }],
     }
     .encode_to_vec()
+}
+
+/// The `number`th message, in a hundred pieces of one data point each.
+fn large(number: u64, padding: usize) -> Vec<u8> {
+    let metric = Metric {
+        description: "x".repeat(padding),
+        data: Some(Data::Gauge(Gauge {
+            data_points: vec![NumberDataPoint::default()],
+        })),
+        ..Metric::default()
+    };
+    let piece = |index| ResourceMetrics {
+        schema_url: format!("{number} {index}"),
+        scope_metrics: vec![ScopeMetrics {
+            metrics: vec![metric.clone()],
+            ..ScopeMetrics::default()
+        }],
+        ..ResourceMetrics::default()
+    };
+    ExportMetricsServiceRequest {
+        resource_metrics: (0..100).map(piece).collect(),
+    }
+    .encode_to_vec()
+}
+
+/// How often each piece was taken.
+fn pieces(collector: &Collector) -> BTreeMap<String, usize> {
+    let mut pieces = BTreeMap::new();
+    for request in collector.requests().iter().filter(|request| request.taken) {
+        for piece in request.metrics().resource_metrics {
+            *pieces.entry(piece.schema_url).or_default() += 1;
+        }
+    }
+    pieces
+}
+
+/// The pieces of the `number`th page, each once.
+fn whole(number: u64) -> BTreeMap<String, usize> {
+    (0..100).map(|index| (format!("{number} {index}"), 1)).collect()
 }
 
 #[test]
@@ -213,6 +260,68 @@ fn a_push_that_failed_is_made_up_for_with_what_is_true_then() {
     collector.script([Behaviour::Answer(400, "")]);
     assert!(!pushing.push.flush(DEADLINE, &|| false));
     assert!(pushing.push.stats().last_error.unwrap().contains("400"));
+}
+
+#[test]
+fn a_page_is_as_many_requests_as_it_takes_of_one_push() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.padding.store(7_000, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(pieces(&collector), whole(0));
+    let requests = collector.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|request| request.body.len() <= 256 << 10));
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed, stats.last_error), (1, 0, None));
+}
+
+#[test]
+fn a_page_of_which_a_part_has_to_wait_is_made_anew() {
+    let collector = Collector::start();
+    collector.script([Behaviour::Take, Behaviour::Answer(503, "")]);
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.padding.store(7_000, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed), (1, 1));
+    let second: BTreeMap<_, _> = pieces(&collector)
+        .into_iter()
+        .filter(|(piece, _)| piece.starts_with("1 "))
+        .collect();
+    assert_eq!(second, whole(1));
+}
+
+#[test]
+fn a_collector_that_takes_less_gets_less_and_what_is_too_large_for_it_is_counted() {
+    let collector = Collector::start();
+    collector.otherwise(Behaviour::AtMost(SMALLEST * 2));
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.padding.store(10_000, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(pieces(&collector), whole(0));
+
+    let before = collector.requests().len();
+    collector.otherwise(Behaviour::AtMost(10));
+    assert!(!pushing.push.flush(DEADLINE, &|| false));
+    // It is not cut up to the last piece.
+    assert!(collector.requests().len() - before < 50);
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed, stats.rejected), (1, 1, 100));
+    assert!(stats.last_error.unwrap().contains("413"));
+}
+
+#[test]
+fn a_part_that_is_refused_keeps_no_other_one_back() {
+    let collector = Collector::start();
+    collector.script([Behaviour::Answer(400, "")]);
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.padding.store(7_000, Ordering::SeqCst);
+    assert!(!pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(collector.requests().len(), 3);
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed), (0, 1));
+    assert!(stats.last_error.unwrap().contains("400"));
 }
 
 #[test]

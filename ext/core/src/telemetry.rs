@@ -69,6 +69,17 @@ pub struct Settings {
     pub filter: Filter,
 }
 
+impl Settings {
+    /// What they come to, completed by the environment. Of that, what nothing uses is not looked at.
+    fn resolve(&self, env: otlp::Env<'_>) -> otlp::Result<(push::Settings, trace::Settings)> {
+        let pushing = push::Settings::resolve(&self.push, env)?;
+        if pushing.enabled {
+            trace::described(env)?;
+        }
+        Ok((pushing, trace::Settings::resolve(&self.traces, env)?))
+    }
+}
+
 /// Spans under one configuration.
 #[derive(Debug)]
 pub struct Tracing {
@@ -129,8 +140,7 @@ impl Telemetry {
         let runtime = Runtime::new();
         // UNWRAP: without options and variables there is nothing that could be wrong; every test goes through here.
         #[allow(clippy::expect_used)]
-        let tracing =
-            Tracing::new(Settings::default(), &runtime, &registry, &|_| None).expect("the defaults can be used");
+        let tracing = Tracing::new(&runtime, &registry).expect("the defaults can be used");
         Self {
             events: Events::new(Arc::clone(&registry)),
             tracing: ArcSwap::from_pointee(tracing),
@@ -142,33 +152,47 @@ impl Telemetry {
         }
     }
 
-    /// Whether settings can be used.
+    /// Whether settings can be used: what could be wrong with [`Self::configure`] is known after that.
     ///
     /// # Errors
-    /// Which option or variable is wrong, its value and what is accepted.
+    /// Which option or variable is wrong, its value and what is accepted; or which certificates cannot be used.
     pub fn check(&self, settings: &Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
-        push::Settings::resolve(&settings.push, env)?;
+        if self.tracing.load().settings == *settings {
+            return Ok(());
+        }
         settings.filter.redactor()?;
-        trace::Settings::resolve(&settings.traces, env).map(drop)
+        let (pushing, traces) = settings.resolve(env)?;
+        let destinations = [
+            (pushing.enabled, pushing.destination),
+            (traces.enabled, traces.destination),
+        ];
+        let mut used = destinations.into_iter().filter(|(enabled, _)| *enabled);
+        used.try_for_each(|(_, destination)| otlp::Client::new(destination).map(drop))
     }
 
     /// Goes on under other settings. What was recorded before is sent where it was to go.
     ///
     /// # Errors
-    /// Which option or variable is wrong, its value and what is accepted; then everything stays as it was.
+    /// As [`Self::check`]; then everything stays as it was.
     pub fn configure(&self, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<()> {
         let _configuring = self.configuring.lock();
         let before = self.tracing.load_full();
         if before.settings == settings {
             return Ok(());
         }
-        let pushing = (before.settings.push != settings.push)
-            .then(|| push::Settings::resolve(&settings.push, env))
+        let redactor = settings.filter.redactor()?;
+        let (pushing, traces) = settings.resolve(env)?;
+        let interval = pushing.interval;
+        // It takes itself back where what comes after it fails.
+        let push = (before.settings.push != settings.push)
+            .then(|| Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher))))
             .transpose()?;
-        let fresh = Arc::new(Tracing::after(&before.tracer, settings, env)?);
-        if let Some(pushing) = pushing {
-            let interval = pushing.interval;
-            let push = Push::new(pushing, &self.runtime, Box::new(Arc::clone(&self.pusher)))?;
+        let fresh = Arc::new(Tracing {
+            attributes: Attributes::new(redactor),
+            tracer: before.tracer.succeed(traces)?,
+            settings,
+        });
+        if let Some(push) = push {
             self.pusher.every(interval);
             if !push.goes_on() {
                 self.pusher.resign();
@@ -419,26 +443,13 @@ impl Telemetry {
 }
 
 impl Tracing {
-    fn new(
-        settings: Settings,
-        runtime: &Arc<Runtime>,
-        registry: &Arc<Registry>,
-        env: otlp::Env<'_>,
-    ) -> otlp::Result<Self> {
-        let resolved = trace::Settings::resolve(&settings.traces, env)?;
+    /// As long as nothing was configured.
+    fn new(runtime: &Arc<Runtime>, registry: &Arc<Registry>) -> otlp::Result<Self> {
+        let settings = Settings::default();
+        let (_, traces) = settings.resolve(&|_| None)?;
         Ok(Self {
             attributes: Attributes::new(settings.filter.redactor()?),
-            tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
-            settings,
-        })
-    }
-
-    /// What goes on under other settings.
-    fn after(before: &Tracer, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<Self> {
-        let resolved = trace::Settings::resolve(&settings.traces, env)?;
-        Ok(Self {
-            attributes: Attributes::new(settings.filter.redactor()?),
-            tracer: before.succeed(resolved)?,
+            tracer: Tracer::new(traces, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
             settings,
         })
     }

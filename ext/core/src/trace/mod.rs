@@ -8,6 +8,7 @@
 //! name the parent's spans as those around its own.
 
 mod attributes;
+mod batch;
 mod contexts;
 pub mod derive;
 mod encode;
@@ -35,7 +36,7 @@ pub use limits::Limits;
 pub use record::{system_time, Priority, SpanRecord, START_UNKNOWN, UNSAMPLED_TRACE};
 pub use resource::shared as shared_resource;
 pub use sampling::{Root, Sampler};
-pub use settings::{Options, Settings};
+pub use settings::{described, Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
 pub use story::{fail, About, Place, Story};

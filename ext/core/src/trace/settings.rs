@@ -3,7 +3,9 @@
 use super::derive::Identity;
 use super::limits::Limits;
 use super::sampling::{Root, Sampler};
-use crate::export::transports::otlp::{self, disabled, pairs, variable, Destination, Env, Error, Result, Signal};
+use crate::export::transports::otlp::{
+    self, disabled, pairs, variable, Destination, Env, Error, Result, Signal, NOTHING,
+};
 use std::time::Duration;
 
 /// What the application has set; the rest is the environment's or the default.
@@ -79,11 +81,18 @@ const SAMPLERS: &str = "always_on, always_off, traceidratio, parentbased_always_
                         parentbased_traceidratio";
 
 impl Settings {
-    /// What `options` say, completed by the environment.
+    /// What `options` say, completed by the environment, which is not asked where no spans are made but for what
+    /// describes the process.
     ///
     /// # Errors
     /// Which option or variable is wrong, its value and what is accepted.
     pub fn resolve(options: &Options, env: Env<'_>) -> Result<Self> {
+        let enabled = options.enabled.unwrap_or(false) && !disabled(env) && !is_without_exporter(env);
+        let (identity, resource_attributes) = match resource(options, env) {
+            Err(_) if !enabled => resource(options, NOTHING)?,
+            told => told?,
+        };
+        let env = if enabled { env } else { NOTHING };
         let queue_size = queue_size(options, env)?;
         let batch_size = number(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1, MOST_QUEUED, QUEUE)?.unwrap_or(512);
         let delay = number(env, "OTEL_BSP_SCHEDULE_DELAY", 0, LONGEST_DELAY, DELAY)?.unwrap_or(5000);
@@ -92,9 +101,8 @@ impl Settings {
         if let Some(millis) = number(env, "OTEL_BSP_EXPORT_TIMEOUT", 1, LONGEST_DELAY, DELAY)? {
             destination.timeout = destination.timeout.min(Duration::from_millis(millis));
         }
-        let (identity, resource_attributes) = resource(options, env)?;
         Ok(Self {
-            enabled: options.enabled.unwrap_or(false) && !disabled(env) && !is_without_exporter(env),
+            enabled,
             destination,
             sampler: sampler(options, env)?,
             queue_size: queue_size as usize,
@@ -205,16 +213,24 @@ fn limits(env: Env<'_>) -> Result<Limits> {
     })
 }
 
-fn resource(options: &Options, env: Env<'_>) -> Result<(Identity, Vec<(String, String)>)> {
+/// What the environment says of the process.
+///
+/// # Errors
+/// When that cannot be understood.
+pub fn described(env: Env<'_>) -> Result<Vec<(String, String)>> {
     const NAME: &str = "OTEL_RESOURCE_ATTRIBUTES";
-    let from_env = match variable(env, NAME) {
-        None => Vec::new(),
-        Some(value) => pairs(&value).ok_or(Error::Setting {
-            option: NAME.to_owned(),
-            value,
-            accepted: "key=value,key=value with the values percent-encoded",
-        })?,
+    let Some(value) = variable(env, NAME) else {
+        return Ok(Vec::new());
     };
+    pairs(&value).ok_or(Error::Setting {
+        option: NAME.to_owned(),
+        value,
+        accepted: "key=value,key=value with the values percent-encoded",
+    })
+}
+
+fn resource(options: &Options, env: Env<'_>) -> Result<(Identity, Vec<(String, String)>)> {
+    let from_env = described(env)?;
     let attribute = |name: &str| {
         from_env
             .iter()
@@ -253,6 +269,13 @@ mod tests {
         })
     }
 
+    fn enabled() -> Options {
+        Options {
+            enabled: Some(true),
+            ..Options::default()
+        }
+    }
+
     #[test]
     fn defaults_are_those_of_opentelemetry() {
         let settings = resolve(&Options::default(), &[]).unwrap();
@@ -279,7 +302,7 @@ mod tests {
             ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "3"),
             ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "9"),
         ];
-        let settings = resolve(&Options::default(), &env).unwrap();
+        let settings = resolve(&enabled(), &env).unwrap();
         assert_eq!((settings.queue_size, settings.batch_size), (100, 100));
         assert_eq!(settings.delay, Duration::from_millis(10));
         assert_eq!(settings.destination.timeout, Duration::from_millis(700));
@@ -299,7 +322,7 @@ mod tests {
             sample_ratio: Some(0.5),
             service_name: Some("shop".into()),
             environment: Some("production".into()),
-            ..Options::default()
+            ..enabled()
         };
         let settings = resolve(&options, &env).unwrap();
         assert_eq!((settings.queue_size, settings.sampler), (7, Sampler::ratio(0.5)));
@@ -309,20 +332,51 @@ mod tests {
 
     #[test]
     fn the_sdk_is_disabled_by_true_alone() {
-        let options = Options {
-            enabled: Some(true),
-            ..Options::default()
-        };
-        for (value, enabled) in [
+        for (value, is_enabled) in [
             ("true", false),
             ("TRUE", false),
             ("1", true),
             ("false", true),
             ("", true),
         ] {
-            let settings = resolve(&options, &[("OTEL_SDK_DISABLED", value)]).unwrap();
-            assert_eq!(settings.enabled, enabled, "{value}");
+            let settings = resolve(&enabled(), &[("OTEL_SDK_DISABLED", value)]).unwrap();
+            assert_eq!(settings.enabled, is_enabled, "{value}");
         }
+    }
+
+    /// Every variable, with a value that cannot be used.
+    const WRONG: [(&str, &str); 8] = [
+        ("OTEL_TRACES_SAMPLER", "xray"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "long"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-3"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "nothing"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "none"),
+    ];
+
+    #[test]
+    fn variables_are_of_no_account_where_no_spans_are_made() {
+        let disabled = [&WRONG[..], &[("OTEL_SDK_DISABLED", "true")]].concat();
+        let without = [&WRONG[..], &[("OTEL_TRACES_EXPORTER", "none")]].concat();
+        for (options, env) in [
+            (Options::default(), &WRONG[..]),
+            (enabled(), &disabled),
+            (enabled(), &without),
+        ] {
+            let settings = resolve(&options, env).unwrap();
+            assert!(!settings.enabled && settings.resource_attributes.is_empty());
+        }
+        // What describes the process is for metrics as well.
+        let settings = resolve(&Options::default(), &[("OTEL_RESOURCE_ATTRIBUTES", "team=a")]).unwrap();
+        assert_eq!(settings.resource_attributes, [("team".to_owned(), "a".to_owned())]);
+        let told = |options: Options| resolve(&options, &[("OTEL_SDK_DISABLED", "true")]).unwrap_err();
+        let options = Options {
+            sample_ratio: Some(2.0),
+            ..enabled()
+        };
+        assert!(told(options).to_string().starts_with("config.traces.sample_ratio"));
     }
 
     #[test]
@@ -347,14 +401,9 @@ mod tests {
                 "{message}"
             );
         }
-        for (name, value) in [
-            ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
-            ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-3"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "nothing"),
-        ] {
-            let message = message(Options::default(), &[(name, value)]);
-            assert!(message.starts_with(&format!("{name} cannot be {value:?}")), "{message}");
+        for (name, value) in WRONG {
+            let message = message(enabled(), &[(name, value)]);
+            assert!(message.starts_with(name), "{message}");
         }
     }
 }

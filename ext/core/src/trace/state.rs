@@ -1,5 +1,6 @@
 //! What waits to be sent in one process. A forked child begins with another one and never touches its parent's.
 
+use super::batch::Batch;
 use super::encode::Encoded;
 use super::pending::Pending;
 use super::queue::{Pushed, Queue};
@@ -7,20 +8,9 @@ use super::record::{Priority, SpanRecord};
 use super::totals::DropReason;
 use crate::export::transports::otlp::Backoff;
 use crate::runtime::{Condvar, Mutex};
-use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
-
-/// Spans on their way: encoded once, so that whatever happens the same ids are sent again.
-pub(super) struct Batch {
-    pub(super) body: Bytes,
-    pub(super) spans: usize,
-    /// Number of its oldest span in the queue.
-    pub(super) oldest: u64,
-    /// When it was first tried.
-    pub(super) since: Instant,
-}
 
 /// What waits. One short lock, never held over anything that can block.
 pub(super) struct Shared {

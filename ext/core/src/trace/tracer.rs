@@ -1,5 +1,6 @@
 //! Makes spans, and hands them to the process's runtime.
 
+use super::batch::Batch;
 use super::contexts::Contexts;
 use super::derive::Identity;
 use super::encode::{encode, Encoded};
@@ -9,7 +10,7 @@ use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
 use super::span::{Recording, Span};
-use super::state::{Batch, Load, State};
+use super::state::{Load, State};
 use super::stats::Stats;
 use super::totals::{DropReason, Totals};
 use super::worker::Sender;
@@ -110,9 +111,11 @@ impl Tracer {
         totals: Arc<dyn Totals>,
         contexts: Arc<Contexts>,
     ) -> otlp::Result<Self> {
-        let client = otlp::Client::new(settings.destination.clone())?;
+        let client = settings
+            .enabled
+            .then(|| otlp::Client::new(settings.destination.clone()));
+        let client = client.transpose()?;
         let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size));
-        let enabled = settings.enabled;
         let inner = Arc::new(Inner {
             settings,
             scope: InstrumentationScope::builder("tasker_telemetry")
@@ -130,7 +133,7 @@ impl Tracer {
             moved_from: AtomicU32::new(0),
             home: AtomicU32::new(0),
         });
-        if enabled {
+        if let Some(client) = client {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
             runtime.add(inner.worker.get_or_init(|| worker));
         }

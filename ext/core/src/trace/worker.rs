@@ -1,13 +1,15 @@
 //! Sends what waits: batches, after a delay, again and again while the collector does not take them.
 
+use super::batch::{Batch, Part};
 use super::request::Envelope;
 use super::resource;
-use super::state::{Batch, State};
+use super::state::{Shared, State};
 use super::totals::DropReason;
 use super::tracer::Inner;
 use crate::export::transports::otlp::{Answer, Client, Session};
 use crate::runtime::{Work, Worker};
-use std::sync::{Arc, Weak};
+use std::collections::VecDeque;
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -86,28 +88,25 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     async fn run(&mut self) {
-        while let Some((body, since)) = self.next_batch().await {
-            if body.is_empty() {
+        while let Some((part, since)) = self.next_part().await {
+            let Some(part) = part else {
                 // Encoding it made this worker fail, and it would again.
-                self.finish(
-                    u64::MAX,
-                    DropReason::Rejected,
-                    Some("spans that cannot be encoded".to_owned()),
-                );
+                self.give_up(DropReason::Rejected, "spans that cannot be encoded".to_owned());
                 continue;
-            }
+            };
             self.back_off().await;
-            let answer = self.session.send(body).await;
-            self.settle(answer, since);
+            let answer = self.session.send(part.body.clone()).await;
+            self.settle(answer, &part, since);
         }
     }
 
-    /// The batch that has not been taken yet, or a new one when it is due. `None` when there will be none any more.
-    async fn next_batch(&mut self) -> Option<(bytes::Bytes, Instant)> {
+    /// The first part of the batch that has not been taken yet, or of a new one when it is due. `None` when there will be
+    /// none any more.
+    async fn next_part(&mut self) -> Option<(Option<Part>, Instant)> {
         let mut due: Option<Instant> = None;
         loop {
-            if let Some(batch) = self.batch(due) {
-                return Some(batch);
+            if let Some(part) = self.part(due) {
+                return Some(part);
             }
             if self.tracer.is_done(self.state) {
                 return None;
@@ -124,10 +123,10 @@ impl Sending<'_> {
         }
     }
 
-    fn batch(&self, due: Option<Instant>) -> Option<(bytes::Bytes, Instant)> {
+    fn part(&self, due: Option<Instant>) -> Option<(Option<Part>, Instant)> {
         let mut shared = self.state.shared.lock();
         if let Some(batch) = &shared.batch {
-            return Some((batch.body.clone(), batch.since));
+            return Some((batch.parts.front().cloned(), batch.since));
         }
         let flushing = shared.is_flushing();
         let full = shared.queue.len() >= self.state.batch_size;
@@ -139,25 +138,29 @@ impl Sending<'_> {
         // Encoding takes its time, and recording does not wait for it. Nothing awaits until the batch is noted, so a
         // fork cannot come in between.
         shared.batch = Some(Batch {
-            body: bytes::Bytes::new(),
+            parts: VecDeque::new(),
             spans: spans.len(),
             oldest,
             since: Instant::now(),
         });
         drop(shared);
-        let body = self.client.prepare(&self.envelope.request(&spans));
+        let parts = Part::of(spans, &self.envelope, self.client);
         let mut shared = self.state.shared.lock();
         let batch = shared.batch.as_mut()?;
-        batch.body = body;
-        Some((batch.body.clone(), batch.since))
+        batch.parts = parts;
+        Some((batch.parts.front().cloned(), batch.since))
     }
 
-    fn settle(&self, answer: Answer, since: Instant) {
+    fn settle(&self, answer: Answer, part: &Part, since: Instant) {
         match answer {
-            Answer::Taken { rejected, error } => self.finish(rejected, DropReason::Rejected, error),
-            Answer::Refused { error } => self.finish(u64::MAX, DropReason::Rejected, Some(error)),
+            Answer::Taken { rejected, error } => self.finish(rejected, error),
+            Answer::Refused { error } => self.finish(u64::MAX, Some(error)),
+            Answer::TooLarge { error } => match part.halves(&self.envelope, self.client) {
+                Some(halves) => self.replace(halves),
+                None => self.finish(u64::MAX, Some(error)),
+            },
             Answer::Retry { error, .. } if since.elapsed() > LONGEST_TRY => {
-                self.finish(u64::MAX, DropReason::RetriesExhausted, Some(error));
+                self.give_up(DropReason::RetriesExhausted, error);
             }
             Answer::Retry { error, after } => {
                 let shared = &mut *self.state.shared.lock();
@@ -167,24 +170,48 @@ impl Sending<'_> {
         }
     }
 
-    /// The batch has left; `lost` of its spans were not taken.
-    fn finish(&self, lost: u64, reason: DropReason, error: Option<String>) {
+    /// The first part goes as several.
+    fn replace(&self, parts: [Part; 2]) {
         let mut shared = self.state.shared.lock();
-        let Some(batch) = shared.batch.take() else { return };
-        if reason != DropReason::RetriesExhausted {
-            // The collector is there, whatever it thinks of these.
-            shared.backoff.reset();
+        let Some(batch) = &mut shared.batch else { return };
+        batch.parts.pop_front();
+        parts.into_iter().rev().for_each(|part| batch.parts.push_front(part));
+    }
+
+    /// The first part has left; `lost` of its spans were not taken.
+    fn finish(&self, lost: u64, error: Option<String>) {
+        let mut shared = self.state.shared.lock();
+        let Some(batch) = &mut shared.batch else { return };
+        let Some(part) = batch.parts.pop_front() else { return };
+        batch.spans -= part.spans();
+        batch.since = Instant::now();
+        if batch.parts.is_empty() {
+            shared.batch = None;
         }
-        let spans = batch.spans as u64;
-        let lost = lost.min(spans);
-        shared.exported += spans - lost;
-        shared.dropped[reason as usize] += lost;
+        // The collector is there, whatever it thinks of these.
+        shared.backoff.reset();
         if error.is_some() {
             shared.last_error = error;
         }
+        let spans = part.spans() as u64;
+        let lost = lost.min(spans);
+        self.count(shared, spans - lost, lost, DropReason::Rejected);
+    }
+
+    /// All that is left of the batch is dropped.
+    fn give_up(&self, reason: DropReason, error: String) {
+        let mut shared = self.state.shared.lock();
+        let Some(batch) = shared.batch.take() else { return };
+        shared.last_error = Some(error);
+        self.count(shared, 0, batch.spans as u64, reason);
+    }
+
+    fn count(&self, mut shared: MutexGuard<'_, Shared>, taken: u64, lost: u64, reason: DropReason) {
+        shared.exported += taken;
+        shared.dropped[reason as usize] += lost;
         drop(shared);
-        if spans > lost {
-            self.tracer.totals.exported(spans - lost);
+        if taken > 0 {
+            self.tracer.totals.exported(taken);
         }
         if lost > 0 {
             self.tracer.totals.dropped(reason, lost);

@@ -20,11 +20,34 @@ pub enum Answer {
         /// How long the collector asked to wait.
         after: Option<Duration>,
     },
+    /// There was too much in it: less may be taken.
+    TooLarge {
+        /// What the collector said.
+        error: String,
+    },
     /// It was refused for good.
     Refused {
         /// What went wrong.
         error: String,
     },
+}
+
+impl Answer {
+    /// The same in other words.
+    pub(super) fn reworded(self, words: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Taken { rejected, error } => Self::Taken {
+                rejected,
+                error: error.map(words),
+            },
+            Self::Retry { error, after } => Self::Retry {
+                error: words(error),
+                after,
+            },
+            Self::TooLarge { error } => Self::TooLarge { error: words(error) },
+            Self::Refused { error } => Self::Refused { error: words(error) },
+        }
+    }
 }
 
 /// The answers of all signals are alike: one field that says what was not taken.
@@ -94,6 +117,7 @@ pub(super) fn taken(body: &[u8]) -> Answer {
 pub(super) fn failed(status: http::StatusCode, retry_after: Option<&str>) -> Answer {
     let error = format!("HTTP {status}");
     match status.as_u16() {
+        413 => Answer::TooLarge { error },
         429 | 502 | 503 | 504 => Answer::Retry {
             error,
             after: retry_after.and_then(|text| self::retry_after(text, SystemTime::now())),
@@ -116,16 +140,12 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
 pub(super) fn rpc_failed(code: i32, message: &str, details: Option<&RpcStatus>) -> Answer {
     let error = format!("gRPC status {code} ({}): {message}", name(code));
     let after = details.and_then(retry_info);
-    // As the OTLP specification lists them. Exhausted means "later" only when the server says when.
-    let retryable = match code {
-        1 | 4 | 10 | 11 | 14 | 15 => true,
-        8 => after.is_some(),
-        _ => false,
-    };
-    if retryable {
-        Answer::Retry { error, after }
-    } else {
-        Answer::Refused { error }
+    match code {
+        // With these two, servers of gRPC turn down what is longer than they take. They mean "later" when they say when.
+        8 | 11 if after.is_none() => Answer::TooLarge { error },
+        // As the OTLP specification lists them.
+        1 | 4 | 8 | 10 | 11 | 14 | 15 => Answer::Retry { error, after },
+        _ => Answer::Refused { error },
     }
 }
 
@@ -217,10 +237,12 @@ mod tests {
             assert_eq!(after, Some(Duration::from_secs(3)));
             assert!(error.contains(&code.to_string()));
         }
-        for code in [300, 400, 401, 403, 404, 413, 500, 501] {
+        for code in [300, 400, 401, 403, 404, 500, 501] {
             let status = http::StatusCode::from_u16(code).unwrap();
             assert!(matches!(failed(status, Some("3")), Answer::Refused { .. }), "{code}");
         }
+        let status = http::StatusCode::PAYLOAD_TOO_LARGE;
+        assert!(matches!(failed(status, None), Answer::TooLarge { .. }));
     }
 
     #[test]
@@ -237,11 +259,14 @@ mod tests {
 
     #[test]
     fn grpc_statuses_are_for_now_or_for_good() {
-        for code in [1, 4, 10, 11, 14, 15] {
+        for code in [1, 4, 10, 14, 15] {
             assert!(matches!(rpc_failed(code, "", None), Answer::Retry { .. }), "{code}");
         }
-        for code in [2, 3, 5, 7, 8, 12, 13, 16, 99, -1] {
+        for code in [2, 3, 5, 7, 12, 13, 16, 99, -1] {
             assert!(matches!(rpc_failed(code, "", None), Answer::Refused { .. }), "{code}");
+        }
+        for code in [8, 11] {
+            assert!(matches!(rpc_failed(code, "", None), Answer::TooLarge { .. }), "{code}");
         }
         let info = RetryInfo {
             retry_delay: Some(Delay {
@@ -253,10 +278,12 @@ mod tests {
             type_url: "type.googleapis.com/google.rpc.RetryInfo".into(),
             value: info.encode_to_vec(),
         }]);
-        let Answer::Retry { after, error } = rpc_failed(8, "busy", Some(&details)) else {
-            panic!()
-        };
-        assert_eq!(after, Some(Duration::from_millis(2500)));
-        assert_eq!(error, "gRPC status 8 (RESOURCE_EXHAUSTED): busy");
+        for (code, name) in [(8, "RESOURCE_EXHAUSTED"), (11, "OUT_OF_RANGE")] {
+            let Answer::Retry { after, error } = rpc_failed(code, "busy", Some(&details)) else {
+                panic!("{code}")
+            };
+            assert_eq!(after, Some(Duration::from_millis(2500)));
+            assert_eq!(error, format!("gRPC status {code} ({name}): busy"));
+        }
     }
 }

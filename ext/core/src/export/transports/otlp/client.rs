@@ -20,6 +20,11 @@ use std::io::Write;
 use std::sync::Arc;
 use tokio::time::timeout;
 
+/// Bytes of a message that any collector should take: servers of gRPC take 4 MiB unless they are told otherwise.
+pub const LARGEST: usize = 3 << 20;
+/// Bytes that nobody takes for too many. A server that says so of less means something else, and to cut it up further
+/// would only add to what it has to do.
+pub const SMALLEST: usize = 64 << 10;
 /// Bytes of an answer that are read.
 const LONGEST_ANSWER: usize = 1 << 20;
 /// Bytes that are shown of what a server said.
@@ -51,15 +56,17 @@ impl Client {
 
     /// The body of a request for an encoded message: compressed and framed once, however often it is sent.
     #[must_use]
-    pub fn prepare(&self, message: &[u8]) -> Bytes {
-        let grpc = self.destination.protocol == Protocol::Grpc;
+    pub fn prepare(&self, message: &Bytes) -> Bytes {
         let compressed = self.destination.gzip.then(|| compress(message)).flatten();
-        let mut body = BytesMut::with_capacity(5 + compressed.as_deref().unwrap_or(message).len());
-        if grpc {
-            body.put_u8(u8::from(compressed.is_some()));
-            body.put_u32(compressed.as_deref().unwrap_or(message).len() as u32);
+        let is_compressed = compressed.is_some();
+        let content = compressed.map_or_else(|| message.clone(), Bytes::from);
+        if self.destination.protocol != Protocol::Grpc {
+            return content;
         }
-        body.put_slice(compressed.as_deref().unwrap_or(message));
+        let mut body = BytesMut::with_capacity(5 + content.len());
+        body.put_u8(u8::from(is_compressed));
+        body.put_u32(content.len() as u32);
+        body.put_slice(&content);
         body.freeze()
     }
 
@@ -151,22 +158,10 @@ impl Session {
             let text = self.client.destination.without_secrets(&error);
             head(&text, LONGEST_MESSAGE).to_owned()
         };
-        match answer {
-            Answer::Taken { rejected, error } => Answer::Taken {
-                rejected,
-                error: error.map(clean),
-            },
-            Answer::Retry { error, after } => {
-                let error = clean(error);
-                self.connection = None;
-                Answer::Retry { error, after }
-            }
-            Answer::Refused { error } => {
-                let error = clean(error);
-                self.connection = None;
-                Answer::Refused { error }
-            }
+        if !matches!(answer, Answer::Taken { .. }) {
+            self.connection = None;
         }
+        answer.reworded(clean)
     }
 
     async fn exchange(&mut self, body: Bytes) -> std::result::Result<Answer, Failure> {

@@ -18,6 +18,10 @@ pub(crate) fn variable(env: Env<'_>, name: &str) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
+/// An environment in which nothing is set, for what is off: variables that nothing uses cannot be wrong, and applications
+/// start with some that are meant for others.
+pub(crate) const NOTHING: Env<'static> = &|_| None;
+
 /// Whether `OTEL_SDK_DISABLED` turns everything off. As OpenTelemetry has it, only "true" does.
 #[must_use]
 pub fn disabled(env: Env<'_>) -> bool {
@@ -394,10 +398,11 @@ fn headers(options: &Options, source: &Source<'_>) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         let parsed = HeaderName::try_from(name.as_str()).ok();
-        let (Some(parsed), Ok(mut value)) = (parsed, HeaderValue::from_str(&value)) else {
+        let (Some(parsed), Ok(mut value)) = (parsed.clone(), HeaderValue::from_str(&value)) else {
             return Err(Error::Header {
                 option,
-                name: Some(name),
+                // What is no name may be a header that was written otherwise, with its value.
+                name: parsed.map(|name| name.to_string()),
                 accepted: HEADERS,
             });
         };
@@ -596,11 +601,24 @@ mod tests {
             message.starts_with("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT cannot be \"-1\""),
             "{message}"
         );
-        for headers in ["nothing", "=x", "a=%ff", "na me=hunter2", "a=hunter2\u{1}"] {
+        for headers in [
+            "nothing",
+            "=x",
+            "a=%ff",
+            "na me=hunter2",
+            "a=hunter2\u{1}",
+            "Authorization: Basic hunter2=",
+            "hunter2:hunter2=x",
+        ] {
             let message = error(Options::default(), &[("OTEL_EXPORTER_OTLP_HEADERS", headers)]);
             assert!(message.starts_with("OTEL_EXPORTER_OTLP_HEADERS"), "{message}");
             assert!(!message.contains("hunter2"), "{message}");
         }
+        let message = error(
+            Options::default(),
+            &[("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2\u{1}")],
+        );
+        assert!(message.contains("\"api-key\""), "{message}");
         let timeout = Options {
             timeout: Some(f64::NAN),
             ..Options::default()

@@ -19,7 +19,7 @@ pub enum Error {
     Header {
         /// The option of the configuration, or the environment variable.
         option: String,
-        /// Its name.
+        /// Its name, where it is one.
         name: Option<String>,
         /// What is accepted.
         accepted: &'static str,

@@ -12,7 +12,7 @@ mod trust;
 
 pub use answer::Answer;
 pub use backoff::Backoff;
-pub use client::{Client, Session};
+pub use client::{Client, Session, LARGEST, SMALLEST};
 pub use destination::{disabled, Destination, Env, Options, Protocol, Signal};
-pub(crate) use destination::{pairs, variable};
+pub(crate) use destination::{pairs, variable, NOTHING};
 pub use error::{Error, Result};

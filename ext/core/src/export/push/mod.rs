@@ -1,9 +1,15 @@
 //! Pushes metrics by OTLP at an interval. What is pushed, and whether this process is the one to push, is asked anew each
 //! time: totals are cumulative, so a push that failed is made up for by the next one.
 
-use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, Error, Session, Signal};
+mod requests;
+mod settings;
+
+use super::transports::otlp::{self, Answer, Backoff, Client, Session, SMALLEST};
 use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
+use bytes::Bytes;
+use requests::{cut, points};
 use serde::Serialize;
+pub use settings::{Options, Settings};
 use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +18,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::{interval_at, timeout, MissedTickBehavior};
+
+/// Bytes of a request, and so some thousands of data points at most: collectors that batch points may take a request of
+/// more than fill two batches and drop the rest without a word, as rotel does with what is above 8192.
+const REQUEST: usize = 256 << 10;
 
 /// How often a wait looks whether it is to be given up.
 const LOOK: Duration = Duration::from_millis(10);
@@ -31,65 +41,6 @@ pub type Page = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
 
 /// How often in an interval it is looked who is to push: whoever stopped is replaced before two intervals are over.
 const LOOKS: u32 = 4;
-
-/// What the application has set; the rest is the environment's or the default.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options {
-    /// Whether metrics are pushed at all.
-    pub enabled: Option<bool>,
-    /// Where they go.
-    pub otlp: otlp::Options,
-    /// Seconds between two pushes.
-    pub interval: Option<f64>,
-}
-
-/// What was understood.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether metrics are pushed at all.
-    pub enabled: bool,
-    /// Where they go.
-    pub destination: Destination,
-    /// Time between two pushes.
-    pub interval: Duration,
-}
-
-impl Settings {
-    /// What `options` say, completed by the environment.
-    ///
-    /// # Errors
-    /// Which option or variable is wrong, its value and what is accepted.
-    pub fn resolve(options: &Options, env: Env<'_>) -> otlp::Result<Self> {
-        Ok(Self {
-            enabled: options.enabled.unwrap_or(false) && !otlp::disabled(env),
-            destination: Destination::resolve(&options.otlp, Signal::Metrics, env)?,
-            interval: interval(options, env)?,
-        })
-    }
-}
-
-fn interval(options: &Options, env: Env<'_>) -> otlp::Result<Duration> {
-    const NAME: &str = "OTEL_METRIC_EXPORT_INTERVAL";
-    if let Some(seconds) = options.interval {
-        return Some(seconds)
-            .filter(|seconds| (0.1..=86_400.0).contains(seconds))
-            .map(Duration::from_secs_f64)
-            .ok_or_else(|| Error::Setting {
-                option: "config.metrics.otlp.interval".to_owned(),
-                value: seconds.to_string(),
-                accepted: "seconds, from 0.1 to 86400",
-            });
-    }
-    let Some(value) = otlp::variable(env, NAME) else {
-        return Ok(Duration::from_secs(60));
-    };
-    let millis = value.parse().ok().filter(|millis| (100..=86_400_000).contains(millis));
-    millis.map(Duration::from_millis).ok_or_else(|| Error::Setting {
-        option: NAME.to_owned(),
-        value,
-        accepted: "milliseconds, from 100 to 86400000",
-    })
-}
 
 /// What has become of this process's pushes. Nothing in it is a secret.
 #[derive(Debug, Clone, Serialize)]
@@ -139,7 +90,6 @@ struct Shared {
 
 struct Inner {
     settings: Settings,
-    client: Arc<Client>,
     source: Box<dyn Source>,
     state: PerProcess<State>,
 }
@@ -148,7 +98,8 @@ struct Inner {
 pub struct Push {
     inner: Arc<Inner>,
     runtime: Arc<Runtime>,
-    worker: Arc<dyn Worker>,
+    /// Nothing where metrics are not pushed.
+    worker: Option<Arc<dyn Worker>>,
     stopped: AtomicBool,
 }
 
@@ -164,7 +115,22 @@ impl std::fmt::Debug for Push {
 #[derive(Debug, Clone, Copy)]
 pub struct Asked(u64);
 
-struct Pusher(Weak<Inner>);
+struct Pusher {
+    inner: Weak<Inner>,
+    client: Arc<Client>,
+}
+
+/// What became of the requests of one push.
+#[derive(Default)]
+struct Sent {
+    /// Whether one of them was refused for good.
+    refused: bool,
+    /// Data points that were not taken.
+    rejected: u64,
+    error: Option<String>,
+    /// One of them may be taken later: how long the collector asked to wait.
+    again: Option<Option<Duration>>,
+}
 
 impl Push {
     /// Pushes through `runtime` what `source` makes, from [`Self::start`] on.
@@ -172,16 +138,21 @@ impl Push {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, source: Box<dyn Source>) -> otlp::Result<Self> {
-        let client = Arc::new(Client::new(settings.destination.clone())?);
+        let client = settings.enabled.then(|| Client::new(settings.destination.clone()));
+        let client = client.transpose()?;
         let inner = Arc::new(Inner {
             state: PerProcess::new(State::new(settings.interval)),
             settings,
-            client,
             source,
         });
-        let worker: Arc<dyn Worker> = Arc::new(Pusher(Arc::downgrade(&inner)));
-        if inner.settings.enabled {
-            runtime.add(&worker);
+        let worker = client.map(|client| -> Arc<dyn Worker> {
+            Arc::new(Pusher {
+                inner: Arc::downgrade(&inner),
+                client: Arc::new(client),
+            })
+        });
+        if let Some(worker) = &worker {
+            runtime.add(worker);
         }
         Ok(Self {
             inner,
@@ -264,7 +235,9 @@ impl Push {
     /// Pushes no more.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        self.runtime.remove(&self.worker);
+        if let Some(worker) = &self.worker {
+            self.runtime.remove(worker);
+        }
     }
 
     /// What has become of this process's pushes.
@@ -365,43 +338,70 @@ impl Inner {
         .await
     }
 
-    /// `None` where there is nothing to push, or it is another process's to push.
-    async fn send(&self, session: &mut Session) -> Option<Answer> {
-        let body = self.elected(self.source.page()).await??;
-        self.elected(session.send(self.client.prepare(&body))).await
+    /// Sends a page, in as many requests as it takes for each to be small enough. `None` where there is nothing to push,
+    /// or it is another process's to push.
+    async fn send(&self, client: &Client, session: &mut Session) -> Option<Sent> {
+        let page = Bytes::from(self.elected(self.source.page()).await??);
+        let mut waiting = cut(&page, REQUEST);
+        let mut sent = Sent::default();
+        while let Some(message) = waiting.pop_front() {
+            let body = client.prepare(&message);
+            match self.elected(session.send(body)).await? {
+                Answer::Taken { rejected, error } => {
+                    sent.rejected += rejected;
+                    sent.error = error.or(sent.error);
+                }
+                Answer::TooLarge { error } => {
+                    let halves = cut(&message, message.len() / 2);
+                    if halves.len() > 1 && message.len() > SMALLEST {
+                        halves.into_iter().rev().for_each(|half| waiting.push_front(half));
+                    } else {
+                        sent.refused = true;
+                        sent.rejected += points(&message);
+                        sent.error = Some(error);
+                    }
+                }
+                // The other requests are not to suffer from what is wrong with this one.
+                Answer::Refused { error } => {
+                    sent.refused = true;
+                    sent.error = Some(error);
+                }
+                Answer::Retry { error, after } => {
+                    sent.error = Some(error);
+                    sent.again = Some(after);
+                    break;
+                }
+            }
+        }
+        Some(sent)
     }
 
-    async fn push(&self, state: &State, session: &mut Session) {
+    async fn push(&self, state: &State, client: &Arc<Client>) {
+        let mut session = client.session();
         let mut tried = state.shared.lock().done;
         loop {
             tried = self.due(state, tried).await;
-            let Some(answer) = self.send(session).await else {
+            let Some(sent) = self.send(client, &mut session).await else {
                 self.settle(state, tried, true);
                 continue;
             };
             let mut shared = state.shared.lock();
-            match answer {
-                Answer::Taken { rejected, error } => {
-                    shared.pushed += 1;
-                    shared.rejected += rejected;
-                    shared.last_error = error.or(shared.last_error.take());
-                    drop(shared);
-                    self.settle(state, tried, true);
-                }
-                Answer::Refused { error } => {
-                    shared.failed += 1;
-                    shared.last_error = Some(error);
-                    drop(shared);
-                    self.settle(state, tried, false);
-                }
-                Answer::Retry { error, after } => {
-                    shared.failed += 1;
-                    shared.last_error = Some(error);
-                    let wait = shared.backoff.next(after);
-                    // An interval that is shorter than the wait changes nothing: the collector asked for peace.
-                    shared.next = Instant::now() + wait;
-                }
+            shared.rejected += sent.rejected;
+            shared.last_error = sent.error.or(shared.last_error.take());
+            if let Some(after) = sent.again {
+                shared.failed += 1;
+                let wait = shared.backoff.next(after);
+                // An interval that is shorter than the wait changes nothing: the collector asked for peace.
+                shared.next = Instant::now() + wait;
+                continue;
             }
+            *(if sent.refused {
+                &mut shared.failed
+            } else {
+                &mut shared.pushed
+            }) += 1;
+            drop(shared);
+            self.settle(state, tried, !sent.refused && sent.rejected == 0);
         }
     }
 
@@ -419,42 +419,11 @@ impl Inner {
 
 impl Worker for Pusher {
     fn work(&self) -> Work {
-        let inner = self.0.clone();
+        let (inner, client) = (self.inner.clone(), Arc::clone(&self.client));
         Box::pin(async move {
             let Some(inner) = inner.upgrade() else { return };
             let state = inner.state();
-            let mut session = inner.client.session();
-            inner.push(&state, &mut session).await;
+            inner.push(&state, &client).await;
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_interval_is_the_applications_or_the_environments() {
-        let resolve = |interval, value: &str| {
-            let options = Options {
-                interval,
-                ..Options::default()
-            };
-            let value = value.to_owned();
-            Settings::resolve(&options, &move |name| {
-                (name == "OTEL_METRIC_EXPORT_INTERVAL").then(|| value.clone())
-            })
-            .map(|settings| settings.interval)
-            .map_err(|error| error.to_string())
-        };
-        assert_eq!(resolve(None, ""), Ok(Duration::from_secs(60)));
-        assert_eq!(resolve(None, "1500"), Ok(Duration::from_millis(1500)));
-        assert_eq!(resolve(Some(0.5), "1500"), Ok(Duration::from_millis(500)));
-        assert!(resolve(None, "soon")
-            .unwrap_err()
-            .starts_with("OTEL_METRIC_EXPORT_INTERVAL cannot be \"soon\""));
-        assert!(resolve(Some(f64::NAN), "")
-            .unwrap_err()
-            .starts_with("config.metrics.otlp.interval"));
     }
 }
