@@ -10,7 +10,7 @@ use crate::export::transports::otlp;
 use crate::pusher::Pusher;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::trace::{self, About, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
+use crate::trace::{self, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::borrow::Cow;
@@ -99,6 +99,8 @@ pub struct Open {
     own_block: Option<bool>,
     /// Where its span stands, if it becomes one.
     place: Option<Place>,
+    /// What is current while it goes on, if it is not what is around it.
+    inside: Option<SpanContext>,
     around: Option<SpanContext>,
 }
 
@@ -248,21 +250,24 @@ impl Telemetry {
             return None;
         }
         let since = Moment::now();
+        let begun = self.events.start(&route, payload, since.wall());
         let tracing = self.tracing.load();
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
-            let place = tracing
-                .story(&self.registry)
-                .place(&About::read(&route, payload), around.as_ref());
-            tracing.enter(fiber, place.context().clone());
-            place
+            let story = tracing.story(&self.registry);
+            story.place(&route, payload, begun, around.as_ref())
         });
+        let inside = place.as_ref().and_then(Place::inside);
+        if let Some(inside) = &inside {
+            tracing.enter(fiber, inside.clone());
+        }
         Some(Open {
-            begun: self.events.start(&route, payload, since.wall()),
+            begun,
             route,
             since,
             fiber,
             own_block,
+            inside,
             place,
             around,
         })
@@ -276,17 +281,17 @@ impl Telemetry {
             own_block: open.own_block,
             begun: open.begun,
         };
-        if let Some(place) = &open.place {
-            self.tracing.load().leave(open.fiber, place.context());
+        if let Some(inside) = &open.inside {
+            self.tracing.load().leave(open.fiber, inside);
         }
         self.settle(&open.route, payload, times, open.place, open.around)
     }
 
     /// Forgets an event whose end will not be told.
     pub fn abandon(&self, open: &Open) {
-        if let Some(place) = &open.place {
+        if let Some(inside) = &open.inside {
             let tracing = self.tracing.load();
-            tracing.tracer.contexts().remove(open.fiber, place.context().span_id());
+            tracing.tracer.contexts().remove(open.fiber, inside.span_id());
         }
     }
 
@@ -313,7 +318,7 @@ impl Telemetry {
         // Where the span stands is known before it is told, so that what the event counts can refer to it.
         let place = place.or_else(|| {
             let story = story.as_ref().filter(|_| route.backends().traces)?;
-            Some(story.place(&About::read(route, payload), around.as_ref()))
+            Some(story.place(route, payload, times.begun, around.as_ref()))
         });
         let outside = exemplar::set_current(
             place
@@ -333,7 +338,7 @@ impl Telemetry {
             duration: told.duration(),
         });
         if let Some(story) = story {
-            story.tell(&told, payload, place, around.as_ref());
+            story.tell(&told, payload, place.as_ref(), around.as_ref());
         }
         Done {
             taken: told.decision.any(),

@@ -12,6 +12,7 @@ pub mod derive;
 pub mod ids;
 mod limits;
 mod pending;
+mod place;
 pub mod propagation;
 mod queue;
 mod record;
@@ -28,13 +29,14 @@ mod worker;
 
 pub use contexts::Contexts;
 pub use limits::Limits;
+pub use place::Place;
 pub use record::{system_time, Priority, SpanRecord, START_UNKNOWN, UNSAMPLED_TRACE};
 pub use resource::shared as shared_resource;
 pub use sampling::{Root, Sampler};
 pub use settings::{Options, Settings};
 pub use span::{exception, Span};
 pub use stats::{Condition, Stats};
-pub use story::{attributes, fail, named, shown, About, Place, Story};
+pub use story::{attributes, fail, named, shown, Story};
 pub use totals::{DropReason, Totals};
 pub use tracer::{Beginning, Tracer};
 
