@@ -196,10 +196,12 @@ impl Telemetry {
         &self.pusher
     }
 
-    /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`].
+    /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`]. The background
+    /// that is to push them may have found no thread to run with, and nothing else may ask for it.
     pub fn stand(&self) {
         let push = self.push.load();
         if let Some(push) = push.as_ref().filter(|push| push.goes_on()) {
+            push.start();
             if self.pusher.stand(&self.registry) {
                 push.look();
             }

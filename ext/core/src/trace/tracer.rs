@@ -235,7 +235,7 @@ impl Tracer {
         if first {
             state.wake_pending.notify_one();
         }
-        self.run(&state);
+        self.inner.runtime.start();
         if let Some((record, priority)) = over {
             self.emit(record, priority);
         }
@@ -323,13 +323,13 @@ impl Tracer {
 
     fn pushed(&self, state: &State, pushed: Pushed, length: usize) {
         state.pushed(pushed, length);
-        if !state.started.load(Ordering::Relaxed) {
+        if length == 1 {
             self.inner.totals.settle();
         }
         if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
-        self.run(state);
+        self.inner.runtime.start();
     }
 
     /// Hands over to a tracer that [succeeds](Self::succeed) this one. What waits here is still sent where it was to go;
@@ -416,12 +416,6 @@ impl Tracer {
         self.inner.state()
     }
 
-    fn run(&self, state: &State) {
-        if !state.started.load(Ordering::Relaxed) {
-            state.started.store(self.inner.runtime.start(), Ordering::Relaxed);
-        }
-    }
-
     /// Sends all that was handed over until now, a backoff notwithstanding. Whether all of it was taken in time.
     ///
     /// It waits for `timeout` at most, and gives up when `cancelled` says so, which it asks every ten milliseconds.
@@ -442,7 +436,7 @@ impl Tracer {
     }
 
     /// Has all that was handed over until now sent at once. `None` where there is nothing.
-    fn ask(&self) -> Option<Asked> {
+    fn ask(&self) -> Option<Asked<'_>> {
         let state = self.state();
         self.inner.release_pending(&state, true);
         let mut shared = state.shared.lock();
@@ -453,8 +447,12 @@ impl Tracer {
         shared.hurry = true;
         drop(shared);
         state.wake.notify_one();
-        self.run(&state);
-        Some(Asked { state, until, dropped })
+        Some(Asked {
+            tracer: self,
+            state,
+            until,
+            dropped,
+        })
     }
 
     /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
@@ -500,7 +498,8 @@ impl Tracer {
 }
 
 /// What a flush waits for.
-struct Asked {
+struct Asked<'t> {
+    tracer: &'t Tracer,
     state: Arc<State>,
     /// Number of the last span that it is about.
     until: u64,
@@ -508,7 +507,7 @@ struct Asked {
     dropped: u64,
 }
 
-impl Asked {
+impl Asked<'_> {
     /// Whether all of it was taken in time.
     fn wait(&self, deadline: Instant, cancelled: &dyn Fn() -> bool) -> bool {
         let mut shared = self.state.shared.lock();
@@ -517,6 +516,8 @@ impl Asked {
             if rest.is_zero() || cancelled() {
                 return false;
             }
+            // Here as well: there may be no thread to be had at first.
+            self.tracer.inner.runtime.start();
             shared = self.state.settled.wait_for(shared, rest.min(LOOK));
         }
         shared.dropped() == self.dropped
