@@ -1,7 +1,7 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
 use crate::arena::exemplar::{self, TraceRef};
-use crate::arena::Registry;
+use crate::arena::{fork, Registry};
 use crate::clock::Moment;
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::formats::{self, Format, Otlp, Renderer};
@@ -96,6 +96,8 @@ pub struct Open {
     begun: Begun,
     since: Moment,
     fiber: u64,
+    /// Of the process in which it began.
+    generation: u32,
     own_block: Option<bool>,
     /// Where its span stands, if it becomes one.
     place: Option<Place>,
@@ -268,6 +270,7 @@ impl Telemetry {
             route,
             since,
             fiber,
+            generation: fork::generation(),
             own_block,
             inside,
             place,
@@ -275,7 +278,7 @@ impl Telemetry {
         })
     }
 
-    /// Ends an event.
+    /// Ends an event. In a child that was forked in the meantime it does nothing but leave it: its parent ends it as well.
     pub fn finish(&self, open: Open, payload: &dyn Payload) -> Done {
         let times = Times {
             start_ns: open.since.wall(),
@@ -283,8 +286,12 @@ impl Telemetry {
             own_block: open.own_block,
             begun: open.begun,
         };
+        let tracing = self.tracing.load();
         if let Some(inside) = &open.inside {
-            self.tracing.load().leave(open.fiber, inside);
+            tracing.leave(open.fiber, inside);
+        }
+        if !tracing.tracer.owns(open.generation) {
+            return Done::default();
         }
         self.settle(&open.route, payload, times, open.place, open.around)
     }

@@ -11,6 +11,7 @@ mod contexts;
 pub mod derive;
 pub mod ids;
 mod limits;
+mod lineage;
 mod pending;
 mod place;
 pub mod propagation;

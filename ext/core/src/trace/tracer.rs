@@ -4,6 +4,7 @@ use super::contexts::Contexts;
 use super::derive::Identity;
 use super::ids;
 use super::limits::Limits;
+use super::lineage::Lineage;
 use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
@@ -20,7 +21,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, T
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -45,9 +46,7 @@ pub(super) struct Inner {
     predecessors: ArcSwap<Vec<Tracer>>,
     /// What waits, while this process becomes another one. Taken by the thread that does that, and by no other.
     moving: Mutex<Load>,
-    /// Which process became which, by their generations.
-    moved_from: AtomicU32,
-    home: AtomicU32,
+    lineage: Arc<Lineage>,
 }
 
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
@@ -81,7 +80,7 @@ impl Tracer {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
-        Self::with(settings, runtime, totals, Arc::default())
+        Self::with(settings, runtime, totals, Arc::default(), Arc::default())
     }
 
     /// A tracer for other settings that goes on where this one stands: what is current stays so. Once it is in use, this
@@ -94,9 +93,11 @@ impl Tracer {
             runtime,
             totals,
             contexts,
+            lineage,
             ..
         } = &*self.inner;
-        let successor = Self::with(settings, runtime, Arc::clone(totals), Arc::clone(contexts))?;
+        let (totals, contexts) = (Arc::clone(totals), Arc::clone(contexts));
+        let successor = Self::with(settings, runtime, totals, contexts, Arc::clone(lineage))?;
         // A process that has shut down stays so.
         let closed = self.inner.closed.load(Ordering::SeqCst);
         successor.inner.closed.store(closed, Ordering::SeqCst);
@@ -108,6 +109,7 @@ impl Tracer {
         runtime: &Arc<Runtime>,
         totals: Arc<dyn Totals>,
         contexts: Arc<Contexts>,
+        lineage: Arc<Lineage>,
     ) -> otlp::Result<Self> {
         let client = otlp::Client::new(settings.destination.clone())?;
         let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size));
@@ -126,8 +128,7 @@ impl Tracer {
             successor: OnceLock::new(),
             predecessors: ArcSwap::default(),
             moving: Mutex::default(),
-            moved_from: AtomicU32::new(0),
-            home: AtomicU32::new(0),
+            lineage,
         });
         if enabled {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
@@ -365,12 +366,13 @@ impl Tracer {
         for tracer in self.line() {
             let load = tracer.state().shared.lock().unload();
             *tracer.inner.moving.lock() = load;
-            tracer.inner.moved_from.store(fork::generation(), Ordering::Relaxed);
         }
+        self.inner.lineage.leave();
     }
 
     /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
     pub fn move_in(&self) {
+        self.inner.lineage.arrive();
         for tracer in self.line() {
             let load = std::mem::take(&mut *tracer.inner.moving.lock());
             let state = tracer.state();
@@ -388,15 +390,12 @@ impl Tracer {
             for (key, record, priority) in load.pending {
                 tracer.hold(key, record, priority);
             }
-            tracer.inner.home.store(fork::generation(), Ordering::Relaxed);
         }
     }
 
-    /// Whether a span that was begun in the process of that generation is this process's to send.
-    pub(super) fn owns(&self, generation: u32) -> bool {
-        let (now, inner) = (fork::generation(), &self.inner);
-        generation == now
-            || (inner.home.load(Ordering::Relaxed) == now && inner.moved_from.load(Ordering::Relaxed) == generation)
+    /// Whether what was begun in the process of that generation is this process's to end.
+    pub(crate) fn owns(&self, generation: u32) -> bool {
+        self.inner.lineage.owns(generation)
     }
 
     /// Whether nothing waits.
