@@ -103,7 +103,7 @@ fn derived_spans_keep_their_ids_and_times() {
     let sending = Sending::to(&collector.url(), &[]);
     let identity = sending.tracer.identity().clone();
     let (task, step) = (derive::task(&identity, "1"), derive::step(&identity, "1", "2", "1"));
-    let mut record = SpanRecord::new(step.trace_id, step.span_id, "step", 1_000_000_000, 3_000_000_000);
+    let mut record = SpanRecord::new(task.trace_id, step, "step", 1_000_000_000, 3_000_000_000);
     record.parent_span_id = task.span_id;
     assert!(sending.tracer.emit(record, Priority::Normal));
     assert!(sending.flush());

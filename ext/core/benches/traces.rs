@@ -64,8 +64,11 @@ fn spans(criterion: &mut Criterion) {
     group.bench_function("derived ids of a step, emitted", |bencher| {
         let identity = tracer_of_all.identity().clone();
         bencher.iter(|| {
-            let derived = derive::step(&identity, black_box("12345"), black_box("678"), "1");
-            let record = SpanRecord::new(derived.trace_id, derived.span_id, "step", 1, 2);
+            let (task, step) = (
+                derive::task(&identity, black_box("12345")),
+                derive::step(&identity, "12345", black_box("678"), "1"),
+            );
+            let record = SpanRecord::new(task.trace_id, step, "step", 1, 2);
             tracer_of_all.emit(record, Priority::Normal)
         });
     });

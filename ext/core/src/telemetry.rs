@@ -1,7 +1,7 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
 use crate::arena::exemplar::{self, TraceRef};
-use crate::arena::Registry;
+use crate::arena::{fork, Registry};
 use crate::clock::Moment;
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::formats::{self, Format, Otlp, Renderer};
@@ -10,7 +10,7 @@ use crate::export::transports::otlp;
 use crate::pusher::Pusher;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::trace::{self, About, Attributes, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
+use crate::trace::{self, Attributes, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::borrow::Cow;
@@ -107,9 +107,13 @@ pub struct Open {
     begun: Begun,
     since: Moment,
     fiber: u64,
+    /// Of the process in which it began.
+    generation: u32,
     own_block: Option<bool>,
     /// Where its span stands, if it becomes one.
     place: Option<Place>,
+    /// What is current while it goes on, if it is not what is around it.
+    inside: Option<SpanContext>,
     around: Option<SpanContext>,
 }
 
@@ -218,10 +222,12 @@ impl Telemetry {
         &self.pusher
     }
 
-    /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`].
+    /// Stands for election to push the machine's metrics, if they are to be pushed; see [`Pusher::stand`]. The background
+    /// that is to push them may have found no thread to run with, and nothing else may ask for it.
     pub fn stand(&self) {
         let push = self.push.load();
         if let Some(push) = push.as_ref().filter(|push| push.goes_on()) {
+            push.start();
             if self.pusher.stand(&self.registry) {
                 push.look();
             }
@@ -272,27 +278,31 @@ impl Telemetry {
             return None;
         }
         let since = Moment::now();
+        let begun = self.events.start(&route, payload, since.wall());
         let tracing = self.tracing.load();
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
-            let place = tracing
-                .story(&self.registry)
-                .place(&About::read(&route, payload), around.as_ref());
-            tracing.enter(fiber, place.context().clone());
-            place
+            let story = tracing.story(&self.registry);
+            story.place(&route, payload, begun, around.as_ref())
         });
+        let inside = place.as_ref().and_then(Place::inside);
+        if let Some(inside) = &inside {
+            tracing.enter(fiber, inside.clone());
+        }
         Some(Open {
-            begun: self.events.start(&route, payload, since.wall()),
+            begun,
             route,
             since,
             fiber,
+            generation: fork::generation(),
             own_block,
+            inside,
             place,
             around,
         })
     }
 
-    /// Ends an event.
+    /// Ends an event. In a child that was forked in the meantime it does nothing but leave it: its parent ends it as well.
     pub fn finish(&self, open: Open, payload: &dyn Payload) -> Done {
         let times = Times {
             start_ns: open.since.wall(),
@@ -300,17 +310,21 @@ impl Telemetry {
             own_block: open.own_block,
             begun: open.begun,
         };
-        if let Some(place) = &open.place {
-            self.tracing.load().leave(open.fiber, place.context());
+        let tracing = self.tracing.load();
+        if let Some(inside) = &open.inside {
+            tracing.leave(open.fiber, inside);
+        }
+        if !tracing.tracer.owns(open.generation) {
+            return Done::default();
         }
         self.settle(&open.route, payload, times, open.place, open.around)
     }
 
     /// Forgets an event whose end will not be told.
     pub fn abandon(&self, open: &Open) {
-        if let Some(place) = &open.place {
+        if let Some(inside) = &open.inside {
             let tracing = self.tracing.load();
-            tracing.tracer.contexts().remove(open.fiber, place.context().span_id());
+            tracing.tracer.contexts().remove(open.fiber, inside.span_id());
         }
     }
 
@@ -342,7 +356,7 @@ impl Telemetry {
         // Where the span stands is known before it is told, so that what the event counts can refer to it.
         let place = place.or_else(|| {
             let story = story.as_ref().filter(|_| route.backends().traces)?;
-            Some(story.place(&About::read(route, payload), around.as_ref()))
+            Some(story.place(route, payload, times.begun, around.as_ref()))
         });
         let outside = exemplar::set_current(
             place
@@ -362,7 +376,7 @@ impl Telemetry {
             duration: told.duration(),
         });
         if let Some(story) = story {
-            story.tell(&told, payload, place, around.as_ref());
+            story.tell(&told, payload, place.as_ref(), around.as_ref());
         }
         Done {
             taken: told.decision.any(),

@@ -118,15 +118,22 @@ impl Events {
     /// what it answers goes into the [`Times`] of [`Self::finish`].
     #[must_use]
     pub fn start(&self, route: &Route, payload: &dyn Payload, at_ns: i64) -> Begun {
-        // The end of what begins may be told inside the block.
-        let begins = route
-            .entry
-            .filter(|entry| entry.kind == Kind::Start && entry.is_known());
-        let first = begins.map(|entry| {
+        // The end of what begins may be told inside the block, and what happens there is told as part of a span that
+        // only the first to tell of it will send. An end tells most of itself when the block is over.
+        let decided = route.entry.filter(|entry| entry.kind != Kind::End && entry.is_known());
+        let first = decided.map(|entry| {
             let identity = Identity::of(entry, payload);
-            begin(&self.courses(), entry, &identity, payload, at_ns)
+            let courses = self.courses();
+            if entry.kind == Kind::Start {
+                begin(&courses, entry, &identity, payload, at_ns)
+            } else {
+                is_first(courses.notes(), entry, &identity, payload, now_s(at_ns))
+            }
         });
-        Begun(first)
+        Begun {
+            first,
+            drawn: route.backends().any().then(|| route.draw()),
+        }
     }
 
     /// Counts an event that is over, and tells of it.
@@ -140,7 +147,7 @@ impl Events {
 
     fn finish_other<'e>(&self, route: &'e Route, payload: &'e dyn Payload, times: &Times) -> Told<'e> {
         let mut told = Told::nothing(route, times);
-        if !self.draw(&mut told) {
+        if !self.draw(&mut told, times.begun) {
             return told;
         }
         told.end_ns = times::end(payload, times);
@@ -162,10 +169,10 @@ impl Events {
         let identity = Identity::of(entry, payload);
         told.names = self.names(entry, &identity, payload);
         let courses = self.courses();
-        let first = match times.begun {
-            Begun(Some(first)) => first,
-            Begun(None) if entry.kind == Kind::Start => begin(&courses, entry, &identity, payload, times.start_ns),
-            Begun(None) => is_first(courses.notes(), entry, &identity, payload, now_s(times.end_ns)),
+        let first = match times.begun.first {
+            Some(first) => first,
+            None if entry.kind == Kind::Start => begin(&courses, entry, &identity, payload, times.start_ns),
+            None => is_first(courses.notes(), entry, &identity, payload, now_s(times.end_ns)),
         };
         told.duplicate = !first;
         tell_times(&courses, entry, &identity, payload, times, &mut told);
@@ -185,7 +192,7 @@ impl Events {
             }
             return told;
         }
-        let drawn = self.draw(&mut told);
+        let drawn = self.draw(&mut told, times.begun);
         if let Some(key) = pending {
             let unknown = drawn && told.start_ns.is_none();
             courses.owe(key, unknown && told.decision.metrics, now_s(times.end_ns));
@@ -199,12 +206,12 @@ impl Events {
         told
     }
 
-    /// Draws whether the event is taken, and decides accordingly.
-    fn draw(&self, told: &mut Told<'_>) -> bool {
+    /// Draws whether the event is taken, unless that was done when it began, and decides accordingly.
+    fn draw(&self, told: &mut Told<'_>, begun: Begun) -> bool {
         if !told.route.backends().any() {
             return false;
         }
-        if !told.route.draw() {
+        if !begun.drawn.unwrap_or_else(|| told.route.draw()) {
             self.counts.add(Unmet::SampledOut, 1);
             return false;
         }

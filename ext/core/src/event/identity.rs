@@ -38,9 +38,7 @@ impl<'e> Identity<'e> {
     pub fn of(entry: &Entry, payload: &'e dyn Payload) -> Self {
         let task_id = id(payload, Key::TASK_ID);
         let step_id = id(payload, Key::STEP_ID);
-        let attempt = [Key::ATTEMPT_NUMBER, Key::ATTEMPT]
-            .into_iter()
-            .find_map(|key| id(payload, key));
+        let attempt = attempt(payload);
         let task = task_id.as_deref().map(|id| chain(seed(Family::Task), id));
         let of_task = task_id.as_deref().map(|id| chain(seed(entry.family), id));
         let of_step = || match (&step_id, of_task) {
@@ -67,10 +65,7 @@ impl<'e> Identity<'e> {
         let job = || (entry.by_job).then(|| id(payload, Key::JOB_ID)).flatten();
         let marks = Marks {
             attempt: job().as_ref().or(attempt.as_ref()).map(|attempt| chain(1, attempt)),
-            time: payload
-                .get(Key::TRANSITIONED_AT)
-                .and_then(|time| time.instant())
-                .map(|nanos| xxh3_64_with_seed(&(nanos / 1000).to_le_bytes(), 2)),
+            time: transitioned_at(payload).map(|micros| xxh3_64_with_seed(&micros.to_le_bytes(), 2)),
         };
         Self {
             task_id,
@@ -88,8 +83,38 @@ fn seed(family: Family) -> u64 {
     0x6576_656e_7400 + family as u64
 }
 
+/// Which attempt a payload tells of.
+pub(crate) fn attempt(payload: &dyn Payload) -> Option<Cow<'_, str>> {
+    [Key::ATTEMPT_NUMBER, Key::ATTEMPT]
+        .into_iter()
+        .find_map(|key| id(payload, key))
+}
+
+/// A transition's own time, in microseconds since the epoch.
+fn transitioned_at(payload: &dyn Payload) -> Option<i64> {
+    Some(payload.get(Key::TRANSITIONED_AT)?.instant()? / 1000)
+}
+
+/// What tells an event from others of its name about the same task or step, in words: of two duplicates that have a mark
+/// it is the same. Empty where there is no mark.
+pub(super) fn marks_of<'e>(entry: &Entry, payload: &'e dyn Payload) -> Vec<Cow<'e, str>> {
+    let job = entry.by_job.then(|| id(payload, Key::JOB_ID)).flatten();
+    let mut marks: Vec<Cow<'e, str>> = match job.or_else(|| attempt(payload)) {
+        Some(attempt) => vec!["attempt".into(), attempt],
+        None => match transitioned_at(payload) {
+            Some(micros) => vec!["time".into(), micros.to_string().into()],
+            None => return Vec::new(),
+        },
+    };
+    if !entry.moves {
+        let state = |key| payload.get(key).map(Value::into_text).unwrap_or_default();
+        marks.extend([state(Key::FROM_STATE), state(Key::TO_STATE)]);
+    }
+    marks
+}
+
 /// An id as text: 7, 7.0 and "7" are one.
-fn id(payload: &dyn Payload, key: Key) -> Option<Cow<'_, str>> {
+pub(crate) fn id(payload: &dyn Payload, key: Key) -> Option<Cow<'_, str>> {
     let text = match payload.get(key)? {
         Value::Float(float) if float.fract() == 0.0 && float.abs() < 1e15 => Value::Int(float as i64).into_text(),
         value => value.into_text(),
@@ -163,6 +188,30 @@ mod tests {
         .map(|value| marks(Map::of([("transitioned_at", value)])).time);
         assert!(times[0].is_some() && times.iter().all(|time| *time == times[0]));
         assert_eq!(marks(Map::of([("transitioned_at", text("never"))])).time, None);
+    }
+
+    #[test]
+    fn duplicates_with_a_mark_have_the_same_words() {
+        let words = |name, payload: &Map| -> Vec<String> {
+            let marks = marks_of(built_in(name).unwrap(), payload);
+            marks.into_iter().map(Cow::into_owned).collect()
+        };
+        let bare = Map::of([("task_id", Value::Int(1)), ("step_id", Value::Int(2))]);
+        let numbered = bare.clone().with("attempt", Value::Int(2));
+        let timed = bare.clone().with("transitioned_at", Value::Int(5));
+        assert!(words("step.handle", &bare).is_empty());
+        let both = numbered.clone().with("transitioned_at", Value::Int(5));
+        assert_eq!(words("step.retry_requested", &numbered), ["attempt", "2"]);
+        assert_eq!(words("step.retry_requested", &both), ["attempt", "2"]);
+        assert_eq!(words("step.retry_requested", &timed), ["time", "5000000"]);
+        let moving = timed.clone().with("to_state", text("done"));
+        assert_eq!(
+            words("step.before_transition", &moving),
+            ["time", "5000000", "", "done"]
+        );
+        let job = numbered.clone().with("job_id", text("j"));
+        assert_eq!(words("observability.task.enqueue", &job), ["attempt", "j"]);
+        assert_eq!(words("step.handle", &job), ["attempt", "2", "", ""]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod transitions;
 
 pub use error::{Error, Result};
 pub use events::{is_built_in, Events};
+pub(crate) use identity::{attempt, id};
 pub use key::{intern, Key};
 pub use listing::{Listed, ListedMetric};
 pub use mapping::{Backends, Label, Mapping, Priority};

@@ -1,9 +1,11 @@
 //! What is known of an event by its name alone.
 
 use super::catalogue::{self, Entry};
+use super::identity::marks_of;
 use super::instruments::{Instrument, Timer};
 use super::key::keep;
 use super::mapping::{Backends, Label, Mapping};
+use super::payload::Payload;
 use super::sampling::Sample;
 use super::told::{Decision, Family, Kind, Outcome, Transition};
 use std::borrow::Cow;
@@ -107,6 +109,12 @@ impl Route {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// What tells an event of this name from others about the same task or step; empty where nothing does.
+    #[must_use]
+    pub fn marks<'e>(&self, payload: &'e dyn Payload) -> Vec<Cow<'e, str>> {
+        self.entry.map_or_else(Vec::new, |entry| marks_of(entry, payload))
     }
 
     pub(super) fn labels(&self) -> &[Label] {

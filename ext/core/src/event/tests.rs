@@ -452,6 +452,41 @@ fn the_end_inside_the_block_of_its_start_finds_it() {
 }
 
 #[test]
+fn what_tells_of_a_point_first_is_known_before_its_block_runs() {
+    let events = events();
+    let route = events.route("step.handle");
+    let outer = events.start(&route, &step(7), NOW);
+    let inner = events.start(&route, &step(7), NOW);
+    assert_eq!((outer.is_duplicate(), inner.is_duplicate()), (false, true));
+    for (begun, duplicate) in [(inner, true), (outer, false)] {
+        let times = Times {
+            begun,
+            ..Times::around(NOW, NOW + SECOND)
+        };
+        assert_eq!(finish(&events, "step.handle", &step(7), times).duplicate, duplicate);
+    }
+}
+
+#[test]
+fn what_is_drawn_for_an_event_is_drawn_before_its_block_runs() {
+    let events = events();
+    events.map(Mapping::new("order.*", &["traces"], 0.5, "normal", Vec::new(), true).unwrap());
+    let route = events.route("order.placed");
+    let mut kept = 0;
+    for _ in 0..100 {
+        let begun = events.start(&route, &Map::default(), NOW);
+        let times = Times {
+            begun,
+            ..Times::around(NOW, NOW)
+        };
+        let taken = finish(&events, "order.placed", &Map::default(), times).decision.any();
+        assert_eq!(taken, !begun.is_left_out());
+        kept += u32::from(taken);
+    }
+    assert!((1..100).contains(&kept));
+}
+
+#[test]
 fn a_mapping_adds_labels_to_a_tasks_own() {
     let events = events();
     map(&events, "task.failed", &["metrics"], &["queue", "task_name"]);

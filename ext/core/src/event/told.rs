@@ -104,9 +104,28 @@ impl Decision {
     }
 }
 
-/// What is remembered between the beginning and the end of an event that was published around a block.
+/// What is decided at the beginning of an event that was published around a block, and remembered until its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Begun(pub(super) Option<bool>);
+pub struct Begun {
+    /// Whether it is the first to tell of its transition, where that is known so early.
+    pub(super) first: Option<bool>,
+    /// What was drawn for it.
+    pub(super) drawn: Option<bool>,
+}
+
+impl Begun {
+    /// Whether the same transition was told before; then there will be no span.
+    #[must_use]
+    pub fn is_duplicate(self) -> bool {
+        self.first == Some(false)
+    }
+
+    /// Whether nobody will take it, as it was drawn.
+    #[must_use]
+    pub fn is_left_out(self) -> bool {
+        self.drawn == Some(false)
+    }
+}
 
 /// When an event was published, in nanoseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,21 +16,26 @@
 mod lock;
 mod per_process;
 mod random;
+mod running;
 mod thread;
 
 use arc_swap::ArcSwap;
 pub(crate) use lock::{Condvar, Mutex};
 pub(crate) use per_process::PerProcess;
 pub(crate) use random::with_random;
+use running::Running;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thread::Thread;
 
 /// How long a fork waits for the thread. It ends at its next `await`, which is microseconds away unless a worker is
 /// computing; a fork does not wait for ever for that.
 const QUIESCE: Duration = Duration::from_millis(500);
+
+/// How long no thread is asked for after there was none to be had.
+const REFUSED: Duration = Duration::from_millis(250);
 
 /// What a worker does.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -50,6 +55,8 @@ struct Control {
     forking: u32,
     /// Whether something is to be done.
     wanted: bool,
+    /// When there was no thread to be had.
+    refused: Option<Instant>,
     closed: bool,
 }
 
@@ -57,6 +64,7 @@ struct Control {
 pub struct Runtime {
     control: PerProcess<Mutex<Control>>,
     workers: ArcSwap<Vec<Arc<dyn Worker>>>,
+    running: Running,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -74,6 +82,7 @@ impl Runtime {
         Arc::new(Self {
             control: PerProcess::new(Mutex::default()),
             workers: ArcSwap::default(),
+            running: Running::default(),
         })
     }
 
@@ -115,16 +124,24 @@ impl Runtime {
         self.run(&mut control);
     }
 
-    /// Starts it unless it runs. Whether it runs, or will as soon as a fork is over.
+    /// Starts it unless it runs. Whether it runs, or will as soon as a fork is over. To be called whenever there is
+    /// something to do: where it runs, that costs next to nothing.
+    #[inline]
     pub fn start(&self) -> bool {
+        self.running.is_here() || self.start_again()
+    }
+
+    #[cold]
+    fn start_again(&self) -> bool {
         let control = self.control();
         let mut control = control.lock();
         control.wanted = true;
-        // It also ends by itself, where the process has no descriptors left for it.
-        if control.thread.as_ref().is_none_or(|thread| thread.is_over()) {
+        // Where no thread is to be had, to ask for one at each span would slow down what records them.
+        let refused = control.refused.is_some_and(|at| at.elapsed() < REFUSED);
+        if !self.running.is_here() && !refused {
             self.run(&mut control);
         }
-        !control.closed && (control.thread.is_some() || control.forking > 0)
+        !control.closed && (self.running.is_here() || control.forking > 0)
     }
 
     /// Starts a thread, unless there is nothing to do or it must not be. It waits for the previous one to end, so that
@@ -135,9 +152,9 @@ impl Runtime {
             return;
         }
         // Without a thread, what waits goes on waiting, bounded, until the next one asks.
-        control.thread = Thread::start(Vec::clone(&workers), control.thread.take())
-            .ok()
-            .map(Arc::new);
+        let thread = Thread::start(&self.running, Vec::clone(&workers), control.thread.clone());
+        control.refused = thread.is_err().then(Instant::now);
+        control.thread = thread.ok().map(Arc::new).or(control.thread.take());
     }
 
     /// Ends the thread, so that a fork finds nothing running. Each call is to be followed by
@@ -192,9 +209,7 @@ impl Runtime {
     /// Whether there is a thread that was not told to end.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        let control = self.control();
-        let control = control.lock();
-        control.thread.as_ref().is_some_and(|thread| !thread.is_over())
+        self.running.is_here()
     }
 }
 

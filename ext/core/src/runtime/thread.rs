@@ -1,9 +1,9 @@
 //! The thread of the runtime.
 
 use super::lock::{Condvar, Mutex};
+use super::running::Running;
 use super::Worker;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,95 +11,140 @@ use tokio::sync::Notify;
 
 /// How long a worker that panicked is left alone.
 const REST: Duration = Duration::from_secs(1);
+/// How often a thread asks again for the descriptors that it needs, in a process that has none left.
+const SHORTAGE: Duration = Duration::from_millis(250);
 
-#[derive(Default)]
-struct Ended {
-    ended: Mutex<bool>,
-    condition: Condvar,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Going,
+    Stopping,
+    Ended,
+}
+
+/// How far a thread is.
+struct Course {
+    phase: Mutex<Phase>,
+    changed: Condvar,
+    /// The same as [`Phase::Stopping`], for those who wait in the runtime.
+    stop: Notify,
+    running: Running,
+    number: u64,
+}
+
+impl Course {
+    fn go_to(&self, phase: Phase) {
+        self.running.ended(self.number);
+        let mut current = self.phase.lock();
+        if *current != Phase::Ended {
+            *current = phase;
+        }
+        drop(current);
+        self.stop.notify_one();
+        self.changed.notify_all();
+    }
+
+    /// Waits for so long at most. Whether it is to go on.
+    fn goes_on_after(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut phase = self.phase.lock();
+        while *phase == Phase::Going {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                return true;
+            }
+            phase = self.changed.wait_for(phase, rest);
+        }
+        false
+    }
 }
 
 /// A thread that drives workers until it is told to stop.
 pub(super) struct Thread {
-    stop: Arc<Notify>,
-    stopping: AtomicBool,
-    ended: Arc<Ended>,
+    course: Arc<Course>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Says that the thread has ended, however it ended.
-struct Guard(Arc<Ended>);
+struct Guard(Arc<Course>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        *self.0.ended.lock() = true;
-        self.0.condition.notify_all();
+        self.0.go_to(Phase::Ended);
     }
 }
 
 impl Thread {
-    pub(super) fn start(workers: Vec<Arc<dyn Worker>>, previous: Option<Arc<Self>>) -> io::Result<Self> {
-        let (stop, ended) = (Arc::new(Notify::new()), Arc::<Ended>::default());
-        let (stopped, guard) = (Arc::clone(&stop), Guard(Arc::clone(&ended)));
+    /// Starts one, which `running` tells of from now on. It waits for the previous one to end.
+    pub(super) fn start(
+        running: &Running,
+        workers: Vec<Arc<dyn Worker>>,
+        previous: Option<Arc<Self>>,
+    ) -> io::Result<Self> {
+        let course = Arc::new(Course {
+            phase: Mutex::new(Phase::Going),
+            changed: Condvar::new(),
+            stop: Notify::new(),
+            running: running.clone(),
+            number: running.begin(),
+        });
+        // Made here, so that a thread that cannot be made has ended as well.
+        let guard = Guard(Arc::clone(&course));
         let handle = std::thread::Builder::new()
             .name("tasker_telemetry".to_owned())
             .spawn(move || {
-                let _guard = guard;
                 if let Some(previous) = previous {
                     previous.wait(Duration::MAX);
                 }
-                drive(workers, &stopped);
+                drive(workers, &guard.0);
             })?;
         Ok(Self {
-            stop,
-            stopping: AtomicBool::new(false),
-            ended,
+            course,
             handle: Mutex::new(Some(handle)),
         })
     }
 
     /// Asks it to end.
     pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.stop.notify_one();
+        self.course.go_to(Phase::Stopping);
     }
 
     /// Waits until it has dropped all that it was doing. Whether it did in time.
     pub(super) fn wait(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
-        let mut ended = self.ended.ended.lock();
-        while !*ended {
-            ended = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+        let changed = &self.course.changed;
+        let mut phase = self.course.phase.lock();
+        while *phase != Phase::Ended {
+            phase = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return false,
-                Some(rest) => self.ended.condition.wait_for(ended, rest),
-                None => self.ended.condition.wait(ended),
+                Some(rest) => changed.wait_for(phase, rest),
+                None => changed.wait(phase),
             };
         }
-        drop(ended);
+        drop(phase);
         // All that is left to it is to leave.
         if let Some(handle) = self.handle.lock().take() {
             let _ = handle.join();
         }
         true
     }
-
-    /// Whether it was asked to end, or has ended by itself.
-    pub(super) fn is_over(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed) || *self.ended.ended.lock()
-    }
 }
 
-fn drive(workers: Vec<Arc<dyn Worker>>, stop: &Notify) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build();
-    // A process without descriptors left: the next start tries again.
-    let Ok(runtime) = runtime else { return };
+fn drive(workers: Vec<Arc<dyn Worker>>, course: &Course) {
+    let mut build = tokio::runtime::Builder::new_current_thread();
+    build.enable_io().enable_time();
+    let runtime = loop {
+        match build.build() {
+            Ok(runtime) => break runtime,
+            // The application has all descriptors that there may be. It will give some back.
+            Err(_) if course.goes_on_after(SHORTAGE) => {}
+            Err(_) => return,
+        }
+    };
     runtime.block_on(async {
         for worker in workers {
             tokio::spawn(keep(worker));
         }
-        stop.notified().await;
+        course.stop.notified().await;
     });
     // Dropped here: every task ends where it awaits, and sockets are closed.
 }

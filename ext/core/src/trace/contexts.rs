@@ -101,7 +101,10 @@ impl Contexts {
         let Some(entry) = all.fibers.get_mut(&fiber) else {
             return;
         };
-        entry.stack.retain(|context| context.span_id() != span);
+        // Events of one step may stand inside each other.
+        if let Some(at) = entry.stack.iter().rposition(|context| context.span_id() == span) {
+            entry.stack.remove(at);
+        }
         if entry.stack.is_empty() {
             all.fibers.remove(&fiber);
         }
@@ -173,6 +176,9 @@ mod tests {
         contexts.push(1, b.clone());
         contexts.remove(1, a.span_id());
         contexts.remove(2, a.span_id());
+        assert_eq!(contexts.current(1), Some(b.clone()));
+        contexts.push(1, b.clone());
+        contexts.remove(1, b.span_id());
         assert_eq!(contexts.current(1), Some(b.clone()));
         contexts.remove(1, b.span_id());
         assert!(contexts.is_empty());

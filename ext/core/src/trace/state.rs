@@ -8,7 +8,7 @@ use super::record::{Priority, SpanRecord};
 use super::totals::DropReason;
 use crate::export::transports::otlp::Backoff;
 use crate::runtime::{Condvar, Mutex};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -48,8 +48,6 @@ pub(super) struct State {
     pub(super) wake: Notify,
     /// Told when the first span waits for its start.
     pub(super) wake_pending: Notify,
-    /// Whether the runtime runs, as far as is known.
-    pub(super) started: AtomicBool,
     pub(super) batch_size: usize,
     /// Spans that sampling left out.
     pub(super) unsampled: AtomicU64,
@@ -74,7 +72,6 @@ impl State {
             settled: Condvar::new(),
             wake: Notify::new(),
             wake_pending: Notify::new(),
-            started: AtomicBool::new(false),
             batch_size,
             unsampled: AtomicU64::new(0),
         }
@@ -84,8 +81,6 @@ impl State {
     pub(super) fn pushed(&self, pushed: Pushed, length: usize) {
         // The first one starts the delay and a full batch ends it; the worker looks by itself in between.
         if pushed == Pushed::In && (length == 1 || length == self.batch_size) {
-            // The runtime is asked for again here: it may have found no thread or descriptor to run with.
-            self.started.store(false, Ordering::Relaxed);
             self.wake.notify_one();
         }
     }

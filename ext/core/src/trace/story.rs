@@ -1,75 +1,17 @@
 //! The spans of events.
-//!
-//! What an event tells of a task or step has a place that follows from its ids: the task's trace, with the task itself at
-//! its root, the attempts at its steps below it, and whatever else happened to them beside these. So the processes that
-//! work on a task need not know of each other. Any other event stands inside the span that is current where it happens.
 
 use super::attributes::Attributes;
-use super::derive::{self, Derived};
+use super::derive;
+use super::place::Place;
 use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
-use super::{ids, Tracer};
+use super::Tracer;
 use crate::arena::Registry;
-use crate::event::{ErrorInfo, Family, Key, Kind, Outcome, Payload, Redactor, Route, Told, Value};
-use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceId, TraceState};
+use crate::event::{ErrorInfo, Family, Kind, Outcome, Payload, Redactor, Told};
+use opentelemetry::trace::{Event, Link, SpanContext, SpanId, Status, TraceFlags, TraceState};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-/// Where a span stands.
-#[derive(Debug, Clone)]
-pub struct Place {
-    context: SpanContext,
-    parent: SpanId,
-    parent_is_remote: bool,
-    /// The task or the attempt that the span is, rather than something that happened to it.
-    is: Option<Derived>,
-}
-
-impl Place {
-    /// What is inside of it has this for its parent.
-    #[must_use]
-    pub fn context(&self) -> &SpanContext {
-        &self.context
-    }
-}
-
-/// What an event is about, as far as that decides where its span stands.
-#[derive(Debug)]
-pub struct About<'e> {
-    family: Family,
-    kind: Kind,
-    task_id: Option<Cow<'e, str>>,
-    step_id: Option<Cow<'e, str>>,
-    attempt: Option<Cow<'e, str>>,
-}
-
-impl<'e> About<'e> {
-    /// Of an event that is beginning.
-    #[must_use]
-    pub fn read(route: &Route, payload: &'e dyn Payload) -> Self {
-        let known = route.family() != Family::Other;
-        let read = |key| known.then(|| payload.get(key)).flatten().map(Value::into_text);
-        Self {
-            family: route.family(),
-            kind: route.kind(),
-            task_id: read(Key::TASK_ID),
-            step_id: read(Key::STEP_ID),
-            attempt: read(Key::ATTEMPT_NUMBER).or_else(|| read(Key::ATTEMPT)),
-        }
-    }
-
-    fn of(told: &'e Told<'_>) -> Self {
-        let borrowed = |text: &'e Option<Cow<'_, str>>| text.as_deref().map(Cow::Borrowed);
-        Self {
-            family: told.family(),
-            kind: told.kind(),
-            task_id: borrowed(&told.task_id),
-            step_id: borrowed(&told.step_id),
-            attempt: borrowed(&told.attempt),
-        }
-    }
-}
 
 /// Makes spans of events.
 pub struct Story<'a> {
@@ -82,78 +24,21 @@ pub struct Story<'a> {
 }
 
 impl Story<'_> {
-    /// Where the span of an event will stand, known from its beginning on.
-    #[must_use]
-    pub fn place(&self, about: &About<'_>, around: Option<&SpanContext>) -> Place {
-        match &about.task_id {
-            Some(task_id) => self.derived(about, task_id),
-            None => self.nested(around),
-        }
-    }
-
-    fn derived(&self, about: &About<'_>, task_id: &str) -> Place {
-        let identity = self.tracer.identity();
-        let root = derive::task(identity, task_id);
-        let is = match (about.family, about.kind, &about.step_id) {
-            (Family::Task, Kind::End, _) => Some(root),
-            (Family::Step, Kind::End, Some(step_id)) => Some(derive::step(
-                identity,
-                task_id,
-                step_id,
-                about.attempt.as_deref().unwrap_or(""),
-            )),
-            _ => None,
-        };
-        let is_root = is.is_some_and(|is| is.span_id == root.span_id);
-        Place {
-            context: self.context(root.trace_id, is.map_or_else(ids::span_id, |is| is.span_id), None),
-            parent: if is_root { SpanId::INVALID } else { root.span_id },
-            // Who tells the task's end may be another process.
-            parent_is_remote: !is_root,
-            is,
-        }
-    }
-
-    fn nested(&self, around: Option<&SpanContext>) -> Place {
-        let around = around.filter(|around| around.is_valid());
-        let trace_id = around.map_or_else(ids::trace_id, SpanContext::trace_id);
-        Place {
-            context: self.context(trace_id, ids::span_id(), around),
-            parent: around.map_or(SpanId::INVALID, SpanContext::span_id),
-            parent_is_remote: around.is_some_and(SpanContext::is_remote),
-            is: None,
-        }
-    }
-
-    fn context(&self, trace_id: TraceId, span_id: SpanId, around: Option<&SpanContext>) -> SpanContext {
-        let sampled = self.tracer.sampled(trace_id, around);
-        SpanContext::new(
-            trace_id,
-            span_id,
-            TraceFlags::default().with_sampled(sampled),
-            false,
-            around.map_or(TraceState::NONE, |around| around.trace_state().clone()),
-        )
-    }
-
-    /// Hands over the span of an event that was told. `place` is where it stood while it went on, if that was known;
-    /// `around` is what it happened in.
-    pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<Place>, around: Option<&SpanContext>) {
+    /// Hands over the span of an event that was told, at its place; `around` is what it happened in.
+    pub fn tell(&self, told: &Told<'_>, payload: &dyn Payload, place: Option<&Place>, around: Option<&SpanContext>) {
         if let (Some(key), Some(start)) = (told.completes, told.start_ns) {
             self.tracer
                 .complete(key, (start, told.end_ns), self.attributes.of(payload));
         }
-        if !told.decision.traces || (told.kind() == Kind::Start && told.task_id.is_some()) {
-            return;
-        }
-        let place = place.unwrap_or_else(|| self.place(&About::of(told), around));
+        let own = told.decision.traces && !(told.kind() == Kind::Start && told.task_id.is_some());
+        let Some(place) = place.filter(|_| own) else { return };
         let priority = told.decision.priority;
         // What is left out need not be read first; it is handed over bare, to be counted.
         if !place.context.is_sampled() && priority != Priority::Critical {
-            self.tracer.emit(bare(told, &place), priority);
+            self.tracer.emit(bare(told, place), priority);
             return;
         }
-        let record = self.record(told, payload, &place, around);
+        let record = self.record(told, payload, place, around);
         match told.pending {
             Some(key) => self.tracer.hold(key, record, priority),
             None => {
@@ -175,11 +60,11 @@ impl Story<'_> {
         record.parent_is_remote = place.parent_is_remote;
         record.trace_state = place.context.trace_state().clone();
         record.attributes = self.attributes.of(payload);
-        if let Some(is) = place.is {
-            self.settle(told, is, &mut record);
+        if place.is_whole {
+            self.settle(told, &mut record);
         }
         // What asked for a task is in a trace of its own.
-        if let Some(around) = around.filter(|around| place.is.is_some() && around.is_valid()) {
+        if let Some(around) = around.filter(|around| place.is_whole && around.is_valid()) {
             if around.trace_id() != record.trace_id {
                 record.links.push(Link::with_context(around.clone()));
             }
@@ -195,7 +80,7 @@ impl Story<'_> {
 
     /// A task that ended before, or an attempt that nobody numbered, must not get the same id twice: a further end is a
     /// span of its own. That of a task is linked to the first.
-    fn settle(&self, told: &Told<'_>, is: Derived, record: &mut SpanRecord) {
+    fn settle(&self, told: &Told<'_>, record: &mut SpanRecord) {
         let task_id = told.task_id.as_deref().unwrap_or_default();
         let root = record.parent_span_id == SpanId::INVALID;
         let again = root
@@ -203,18 +88,19 @@ impl Story<'_> {
                 .attempt
                 .as_deref()
                 .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
-        let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
+        let key = xxh3_64_with_seed(&record.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
         let seconds = (told.end_ns / 1_000_000_000) as u32;
         if !again && self.registry.notes().first(key, seconds) {
             return;
         }
         let end = told.end_ns.to_string();
         let which = [told.name(), told.attempt.as_deref().unwrap_or(&end)];
-        record.span_id = derive::further_end(self.tracer.identity(), task_id, &which).span_id;
+        let first = record.span_id;
+        record.span_id = derive::further_end(self.tracer.identity(), task_id, &which);
         if root {
             let first = SpanContext::new(
                 record.trace_id,
-                is.span_id,
+                first,
                 TraceFlags::default().with_sampled(record.sampled == Some(true)),
                 true,
                 TraceState::NONE,

@@ -6,6 +6,7 @@ use super::derive::Identity;
 use super::encode::{encode, Encoded};
 use super::ids;
 use super::limits::Limits;
+use super::lineage::Lineage;
 use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
@@ -22,7 +23,7 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, T
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,9 +48,7 @@ pub(super) struct Inner {
     predecessors: ArcSwap<Vec<Tracer>>,
     /// What waits, while this process becomes another one. Taken by the thread that does that, and by no other.
     moving: Mutex<Load>,
-    /// Which process became which, by their generations.
-    moved_from: AtomicU32,
-    home: AtomicU32,
+    lineage: Arc<Lineage>,
 }
 
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
@@ -83,7 +82,7 @@ impl Tracer {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
-        Self::with(settings, runtime, totals, Arc::default())
+        Self::with(settings, runtime, totals, Arc::default(), Arc::default())
     }
 
     /// A tracer for other settings that goes on where this one stands: what is current stays so. Once it is in use, this
@@ -96,9 +95,11 @@ impl Tracer {
             runtime,
             totals,
             contexts,
+            lineage,
             ..
         } = &*self.inner;
-        let successor = Self::with(settings, runtime, Arc::clone(totals), Arc::clone(contexts))?;
+        let (totals, contexts) = (Arc::clone(totals), Arc::clone(contexts));
+        let successor = Self::with(settings, runtime, totals, contexts, Arc::clone(lineage))?;
         // A process that has shut down stays so.
         let closed = self.inner.closed.load(Ordering::SeqCst);
         successor.inner.closed.store(closed, Ordering::SeqCst);
@@ -110,6 +111,7 @@ impl Tracer {
         runtime: &Arc<Runtime>,
         totals: Arc<dyn Totals>,
         contexts: Arc<Contexts>,
+        lineage: Arc<Lineage>,
     ) -> otlp::Result<Self> {
         let client = settings
             .enabled
@@ -130,8 +132,7 @@ impl Tracer {
             successor: OnceLock::new(),
             predecessors: ArcSwap::default(),
             moving: Mutex::default(),
-            moved_from: AtomicU32::new(0),
-            home: AtomicU32::new(0),
+            lineage,
         });
         if let Some(client) = client {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
@@ -237,7 +238,7 @@ impl Tracer {
         if first {
             state.wake_pending.notify_one();
         }
-        self.run(&state);
+        self.inner.runtime.start();
         if let Some((record, priority)) = over {
             self.emit(record, priority);
         }
@@ -325,13 +326,13 @@ impl Tracer {
 
     fn pushed(&self, state: &State, pushed: Pushed, length: usize) {
         state.pushed(pushed, length);
-        if !state.started.load(Ordering::Relaxed) {
+        if length == 1 {
             self.inner.totals.settle();
         }
         if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
-        self.run(state);
+        self.inner.runtime.start();
     }
 
     /// Hands over to a tracer that [succeeds](Self::succeed) this one. What waits here is still sent where it was to go;
@@ -367,12 +368,13 @@ impl Tracer {
         for tracer in self.line() {
             let load = tracer.state().shared.lock().unload();
             *tracer.inner.moving.lock() = load;
-            tracer.inner.moved_from.store(fork::generation(), Ordering::Relaxed);
         }
+        self.inner.lineage.leave();
     }
 
     /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
     pub fn move_in(&self) {
+        self.inner.lineage.arrive();
         for tracer in self.line() {
             let load = std::mem::take(&mut *tracer.inner.moving.lock());
             let state = tracer.state();
@@ -390,15 +392,12 @@ impl Tracer {
             for (key, record, priority) in load.pending {
                 tracer.hold(key, record, priority);
             }
-            tracer.inner.home.store(fork::generation(), Ordering::Relaxed);
         }
     }
 
-    /// Whether a span that was begun in the process of that generation is this process's to send.
-    pub(super) fn owns(&self, generation: u32) -> bool {
-        let (now, inner) = (fork::generation(), &self.inner);
-        generation == now
-            || (inner.home.load(Ordering::Relaxed) == now && inner.moved_from.load(Ordering::Relaxed) == generation)
+    /// Whether what was begun in the process of that generation is this process's to end.
+    pub(crate) fn owns(&self, generation: u32) -> bool {
+        self.inner.lineage.owns(generation)
     }
 
     /// Whether nothing waits.
@@ -416,12 +415,6 @@ impl Tracer {
     /// This process's state.
     fn state(&self) -> Arc<State> {
         self.inner.state()
-    }
-
-    fn run(&self, state: &State) {
-        if !state.started.load(Ordering::Relaxed) {
-            state.started.store(self.inner.runtime.start(), Ordering::Relaxed);
-        }
     }
 
     /// Sends all that was handed over until now, a backoff notwithstanding. Whether all of it was taken in time.
@@ -444,7 +437,7 @@ impl Tracer {
     }
 
     /// Has all that was handed over until now sent at once. `None` where there is nothing.
-    fn ask(&self) -> Option<Asked> {
+    fn ask(&self) -> Option<Asked<'_>> {
         let state = self.state();
         self.inner.release_pending(&state, true);
         let mut shared = state.shared.lock();
@@ -455,8 +448,12 @@ impl Tracer {
         shared.hurry = true;
         drop(shared);
         state.wake.notify_one();
-        self.run(&state);
-        Some(Asked { state, until, dropped })
+        Some(Asked {
+            tracer: self,
+            state,
+            until,
+            dropped,
+        })
     }
 
     /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
@@ -502,7 +499,8 @@ impl Tracer {
 }
 
 /// What a flush waits for.
-struct Asked {
+struct Asked<'t> {
+    tracer: &'t Tracer,
     state: Arc<State>,
     /// Number of the last span that it is about.
     until: u64,
@@ -510,7 +508,7 @@ struct Asked {
     dropped: u64,
 }
 
-impl Asked {
+impl Asked<'_> {
     /// Whether all of it was taken in time.
     fn wait(&self, deadline: Instant, cancelled: &dyn Fn() -> bool) -> bool {
         let mut shared = self.state.shared.lock();
@@ -519,6 +517,8 @@ impl Asked {
             if rest.is_zero() || cancelled() {
                 return false;
             }
+            // Here as well: there may be no thread to be had at first.
+            self.tracer.inner.runtime.start();
             shared = self.state.settled.wait_for(shared, rest.min(LOOK));
         }
         shared.dropped() == self.dropped

@@ -95,7 +95,7 @@ fn failed(ruby: &Ruby, name: String, attributes: RHash, kind: String, began: i64
         let payload = HashPayload::new(ruby, attributes, tracing.redactor());
         let beginning = Beginning {
             at: Some(began),
-            attributes: trace::attributes(tracing.redactor(), &payload),
+            attributes: tracing.attributes().of(&payload),
             ..Beginning::default()
         };
         payload.finish()?;
