@@ -63,16 +63,6 @@ module TaskerTelemetry
       super
     end
 
-    # Checks what only the whole can tell, and the defaults.
-    #
-    # @api private
-    # @raise [ConfigurationError]
-    # @return [self]
-    def validate!
-      super
-      self
-    end
-
     # @api private
     # @return [Hash] what the native side is told
     def to_native

@@ -86,12 +86,14 @@ module TaskerTelemetry
     #
     # @api private
     # @raise [ConfigurationError]
+    # @return [self]
     def validate!
       self.class.options.each_value do |option|
         value = fetch(option.name)
         raise ConfigurationError, unusable_default(option, value) if !value.nil? && option.type.convert(value).nil?
       end
       @groups.each_value(&:validate!)
+      self
     end
 
     # @return [Hash] every option and its value; secrets are masked, and of a logger or callable the class is named
