@@ -173,6 +173,21 @@ RSpec.describe "Metrics that are pushed by OTLP" do
       expect(@collector.requests).to be_empty
     end
 
+    it "are not said to be pushed when the page cannot be made" do
+      process = @room.spawn(pushing(@room, @collector.endpoint, interval: 3600))
+      process.run("TaskerTelemetry.flush(timeout: 20)")
+      before = @collector.requests.size
+      failed = process.run(<<~RUBY)
+        backend = TaskerTelemetry::MetricsBackend.instance
+        def backend.export(*) = raise("no page today")
+        [TaskerTelemetry.flush(timeout: 20), status[:failed], status[:last_error]]
+      RUBY
+      expect(failed).to eq([false, 1, "the page of metrics could not be made"])
+      process.run("class << TaskerTelemetry::MetricsBackend.instance; remove_method(:export); end; nil")
+      expect(process.run("TaskerTelemetry.flush(timeout: 20)")).to be(true)
+      expect(@collector.requests.size).to eq(before + 1)
+    end
+
     it "take no time of a process that waits for a collector which does not answer" do
       @collector.hang
       elected, other = Array.new(2) { @room.spawn(pushing(@room, @collector.endpoint, interval: 3600)) }

@@ -24,6 +24,8 @@ struct Made {
     loses: AtomicBool,
     /// Pages take as many looks at who is elected.
     takes: AtomicU64,
+    /// Pages cannot be made.
+    fails: AtomicBool,
     /// Bytes of padding in each of the hundred pieces that a page has then.
     padding: AtomicUsize,
 }
@@ -45,6 +47,9 @@ impl Source for Making {
             }
             if made.loses.load(Ordering::SeqCst) {
                 made.is_elected.store(false, Ordering::SeqCst);
+            }
+            if made.fails.load(Ordering::SeqCst) {
+                return None;
             }
             let number = made.made.fetch_add(1, Ordering::SeqCst);
             Some(match made.padding.load(Ordering::SeqCst) {
@@ -206,6 +211,21 @@ fn a_term_that_is_lost_while_the_page_is_made_pushes_nothing() {
     assert!(pushing.push.flush(DEADLINE, &|| false));
     assert_eq!(pushing.source.made.load(Ordering::SeqCst), 1);
     assert!(collector.requests().is_empty());
+}
+
+#[test]
+fn a_page_that_cannot_be_made_is_a_push_that_failed() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.fails.store(true, Ordering::SeqCst);
+    assert!(!pushing.push.flush(DEADLINE, &|| false));
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed), (0, 1));
+    assert_eq!(stats.last_error.unwrap(), "the page of metrics could not be made");
+    assert!(collector.requests().is_empty());
+    pushing.source.fails.store(false, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(pushing.push.stats().pushed, 1);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub trait Source: Send + Sync {
     /// not take long.
     fn is_elected(&self) -> bool;
 
-    /// An encoded `ExportMetricsServiceRequest`; `None` where there is nothing to push.
+    /// An encoded `ExportMetricsServiceRequest`; `None` where it cannot be made.
     fn page(&self) -> Page;
 }
 
@@ -123,7 +123,7 @@ struct Pusher {
 /// What became of the requests of one push.
 #[derive(Default)]
 struct Sent {
-    /// Whether one of them was refused for good.
+    /// Whether one of them was refused for good, or could not be made.
     refused: bool,
     /// Data points that were not taken.
     rejected: u64,
@@ -338,12 +338,16 @@ impl Inner {
         .await
     }
 
-    /// Sends a page, in as many requests as it takes for each to be small enough. `None` where there is nothing to push,
-    /// or it is another process's to push.
+    /// Sends a page, in as many requests as it takes for each to be small enough. `None` where it is another process's to
+    /// push.
     async fn send(&self, client: &Client, session: &mut Session) -> Option<Sent> {
-        let page = Bytes::from(self.elected(self.source.page()).await??);
-        let mut waiting = cut(&page, REQUEST);
         let mut sent = Sent::default();
+        let Some(page) = self.elected(self.source.page()).await? else {
+            sent.refused = true;
+            sent.error = Some("the page of metrics could not be made".to_owned());
+            return Some(sent);
+        };
+        let mut waiting = cut(&Bytes::from(page), REQUEST);
         while let Some(message) = waiting.pop_front() {
             let body = client.prepare(&message);
             match self.elected(session.send(body)).await? {
