@@ -18,6 +18,10 @@ use tasker_telemetry_tests::{until, DEADLINE};
 #[derive(Default)]
 struct Made {
     is_elected: AtomicBool,
+    /// Others have had their terms before this one.
+    term: AtomicU64,
+    /// Another process is elected, pushes and resigns while so many pages are made.
+    misses: AtomicU64,
     asked: AtomicU64,
     made: AtomicU64,
     /// A term is over once a page has been made.
@@ -33,9 +37,14 @@ struct Made {
 struct Making(Arc<Made>);
 
 impl Source for Making {
-    fn is_elected(&self) -> bool {
+    fn campaign(&self) -> Option<u64> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
-        self.0.is_elected.load(Ordering::SeqCst)
+        let term = self.0.term.load(Ordering::SeqCst);
+        self.0.is_elected.load(Ordering::SeqCst).then_some(term)
+    }
+
+    fn holds(&self, term: u64) -> bool {
+        self.0.is_elected.load(Ordering::SeqCst) && self.0.term.load(Ordering::SeqCst) == term
     }
 
     fn page(&self) -> Page {
@@ -47,6 +56,10 @@ impl Source for Making {
             }
             if made.loses.load(Ordering::SeqCst) {
                 made.is_elected.store(false, Ordering::SeqCst);
+            }
+            if made.misses.load(Ordering::SeqCst) > 0 {
+                made.misses.fetch_sub(1, Ordering::SeqCst);
+                made.term.fetch_add(2, Ordering::SeqCst);
             }
             if made.fails.load(Ordering::SeqCst) {
                 return None;
@@ -211,6 +224,19 @@ fn a_term_that_is_lost_while_the_page_is_made_pushes_nothing() {
     assert!(pushing.push.flush(DEADLINE, &|| false));
     assert_eq!(pushing.source.made.load(Ordering::SeqCst), 1);
     assert!(collector.requests().is_empty());
+}
+
+#[test]
+fn a_page_of_a_term_before_is_not_sent_in_a_later_one() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.misses.store(2, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    let requests = collector.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].body, message(2));
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed), (1, 0));
 }
 
 #[test]
