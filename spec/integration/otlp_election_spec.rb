@@ -73,6 +73,36 @@ RSpec.describe "The process that pushes the metrics of all" do
     )
   end
 
+  it "sends nothing that it made before another one pushed, though it is elected again" do
+    made, go_on = %w[made go-on].map { |name| "#{@room.directory}/#{name}" }
+    elected = @room.spawn(setup(2))
+    pay(elected)
+    await_total(1)
+    elected.run(<<~RUBY)
+      backend = TaskerTelemetry::MetricsBackend.instance
+      def backend.export(*)
+        super.tap do
+          File.write(#{made.dump}, "")
+          sleep 0.01 until File.exist?(#{go_on.dump})
+        end
+      end
+    RUBY
+    eventually(within: 60) { File.exist?(made) }
+    elected.stop
+    other = @room.spawn(setup(2))
+    pay(other)
+    await_total(2)
+    # It resigns, so that nothing stands in the way of the first one.
+    other.end
+    File.write(go_on, "")
+    @collector.drain
+    before = @collector.metrics
+    elected.resume
+    eventually(within: 60) { @collector.metrics.size > before.size }
+    times = [before, @collector.metrics.drop(before.size)].map { |metrics| metrics.flat_map(&:points).map(&:time_ns) }
+    expect(times.first.max).to be < times.last.min
+  end
+
   it "is the last one of those that end at once, so that nothing is missing in the end" do
     total = 0
     3.times do

@@ -143,7 +143,8 @@ RSpec.describe "Metrics that are pushed by OTLP" do
               "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" => "#{@collector.endpoint}/tenant/metrics",
               "OTEL_EXPORTER_OTLP_METRICS_HEADERS" => "x-key=of%20metrics",
               "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION" => "gzip", "OTEL_METRIC_EXPORT_INTERVAL" => "150",
-              "OTEL_SERVICE_NAME" => "named", "OTEL_RESOURCE_ATTRIBUTES" => "team=payments" }
+              "OTEL_SERVICE_NAME" => "named",
+              "OTEL_RESOURCE_ATTRIBUTES" => "team=payments,service.instance.id=pod-7" }
       process = @room.spawn(<<~RUBY, env: env)
         TaskerTelemetry.configure do |config|
           config.metrics.arena = "#{@room.directory}/arena"
@@ -155,6 +156,10 @@ RSpec.describe "Metrics that are pushed by OTLP" do
       expect(@collector.requests.first).to have_attributes(path: "/tenant/metrics", packed?: true,
                                                            headers: include("x-key" => "of metrics"))
       expect(@collector.metrics.last.resource).to include("service.name" => "named", "team" => "payments")
+      expect(@collector.metrics.last.resource["service.instance.id"])
+        .to eq(process.run("TaskerTelemetry::MetricsBackend.instance.instance_id"))
+      names = @collector.requests.last.body.scan(/service\.name|service\.instance\.id/).tally
+      expect(names["service.instance.id"]).to eq(names["service.name"])
       status = process.run("TaskerTelemetry.status[:export][:otlp]")
       expect(status).to include("enabled" => true, "interval" => 0.15, "protocol" => "http/protobuf")
       expect(status.to_s).not_to include("of metrics")
@@ -171,6 +176,21 @@ RSpec.describe "Metrics that are pushed by OTLP" do
         expect(process.end).to be < 5
       end
       expect(@collector.requests).to be_empty
+    end
+
+    it "are not said to be pushed when the page cannot be made" do
+      process = @room.spawn(pushing(@room, @collector.endpoint, interval: 3600))
+      process.run("TaskerTelemetry.flush(timeout: 20)")
+      before = @collector.requests.size
+      failed = process.run(<<~RUBY)
+        backend = TaskerTelemetry::MetricsBackend.instance
+        def backend.export(*) = raise("no page today")
+        [TaskerTelemetry.flush(timeout: 20), status[:failed], status[:last_error]]
+      RUBY
+      expect(failed).to eq([false, 1, "the page of metrics could not be made"])
+      process.run("class << TaskerTelemetry::MetricsBackend.instance; remove_method(:export); end; nil")
+      expect(process.run("TaskerTelemetry.flush(timeout: 20)")).to be(true)
+      expect(@collector.requests.size).to eq(before + 1)
     end
 
     it "take no time of a process that waits for a collector which does not answer" do

@@ -18,12 +18,18 @@ use tasker_telemetry_tests::{until, DEADLINE};
 #[derive(Default)]
 struct Made {
     is_elected: AtomicBool,
+    /// Others have had their terms before this one.
+    term: AtomicU64,
+    /// Another process is elected, pushes and resigns while so many pages are made.
+    misses: AtomicU64,
     asked: AtomicU64,
     made: AtomicU64,
     /// A term is over once a page has been made.
     loses: AtomicBool,
     /// Pages take as many looks at who is elected.
     takes: AtomicU64,
+    /// Pages cannot be made.
+    fails: AtomicBool,
     /// Bytes of padding in each of the hundred pieces that a page has then.
     padding: AtomicUsize,
 }
@@ -31,9 +37,14 @@ struct Made {
 struct Making(Arc<Made>);
 
 impl Source for Making {
-    fn is_elected(&self) -> bool {
+    fn campaign(&self) -> Option<u64> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
-        self.0.is_elected.load(Ordering::SeqCst)
+        let term = self.0.term.load(Ordering::SeqCst);
+        self.0.is_elected.load(Ordering::SeqCst).then_some(term)
+    }
+
+    fn holds(&self, term: u64) -> bool {
+        self.0.is_elected.load(Ordering::SeqCst) && self.0.term.load(Ordering::SeqCst) == term
     }
 
     fn page(&self) -> Page {
@@ -45,6 +56,13 @@ impl Source for Making {
             }
             if made.loses.load(Ordering::SeqCst) {
                 made.is_elected.store(false, Ordering::SeqCst);
+            }
+            if made.misses.load(Ordering::SeqCst) > 0 {
+                made.misses.fetch_sub(1, Ordering::SeqCst);
+                made.term.fetch_add(2, Ordering::SeqCst);
+            }
+            if made.fails.load(Ordering::SeqCst) {
+                return None;
             }
             let number = made.made.fetch_add(1, Ordering::SeqCst);
             Some(match made.padding.load(Ordering::SeqCst) {
@@ -206,6 +224,34 @@ fn a_term_that_is_lost_while_the_page_is_made_pushes_nothing() {
     assert!(pushing.push.flush(DEADLINE, &|| false));
     assert_eq!(pushing.source.made.load(Ordering::SeqCst), 1);
     assert!(collector.requests().is_empty());
+}
+
+#[test]
+fn a_page_of_a_term_before_is_not_sent_in_a_later_one() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.misses.store(2, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    let requests = collector.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].body, message(2));
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed), (1, 0));
+}
+
+#[test]
+fn a_page_that_cannot_be_made_is_a_push_that_failed() {
+    let collector = Collector::start();
+    let pushing = Pushing::to(&collector, 3600.0);
+    pushing.source.fails.store(true, Ordering::SeqCst);
+    assert!(!pushing.push.flush(DEADLINE, &|| false));
+    let stats = pushing.push.stats();
+    assert_eq!((stats.pushed, stats.failed), (0, 1));
+    assert_eq!(stats.last_error.unwrap(), "the page of metrics could not be made");
+    assert!(collector.requests().is_empty());
+    pushing.source.fails.store(false, Ordering::SeqCst);
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    assert_eq!(pushing.push.stats().pushed, 1);
 }
 
 #[test]

@@ -133,9 +133,9 @@ impl Pusher {
 }
 
 impl Source for Arc<Pusher> {
-    fn is_elected(&self) -> bool {
+    fn campaign(&self) -> Option<u64> {
         if !self.handover.is_attended() {
-            return false;
+            return None;
         }
         let interval = Duration::from_nanos(self.interval.load(Ordering::Relaxed));
         let standing = self.standing();
@@ -145,7 +145,14 @@ impl Source for Arc<Pusher> {
         if let Some(term) = standing.term.as_ref().filter(|_| standing.leaving) {
             term.leave();
         }
-        standing.term.is_some()
+        standing.term.as_ref().map(Term::token)
+    }
+
+    fn holds(&self, term: u64) -> bool {
+        let standing = self.standing();
+        let standing = standing.lock();
+        let own = standing.term.as_ref().filter(|own| own.token() == term);
+        own.is_some_and(Term::still_held)
     }
 
     fn page(&self) -> Page {

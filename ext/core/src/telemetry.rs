@@ -243,11 +243,12 @@ impl Telemetry {
         let settings = self.tracing.load();
         let settings = settings.tracer.settings();
         let mut resource = trace::shared_resource(&settings.identity, &settings.resource_attributes);
-        resource.extend(
-            self.registry
-                .arena_id()
-                .map(|id| ("service.instance.id".to_owned(), id)),
-        );
+        if let Some(id) = self.registry.arena_id() {
+            // Whoever pushes, it is the same instance: one that a variable names may differ between processes.
+            const INSTANCE: &str = "service.instance.id";
+            resource.retain(|(name, _)| name != INSTANCE);
+            resource.push((INSTANCE.to_owned(), id));
+        }
         let format: Box<dyn Format> = Box::new(Otlp::new(&resource));
         Renderer::with(format, picture)
     }

@@ -93,6 +93,8 @@ struct Actor {
     election: Election,
     term: Option<Term>,
     stopped: bool,
+    /// What it is to do next: the token of the term in which that was asked for, and when.
+    deed: Option<(u64, Duration)>,
 }
 
 impl Actor {
@@ -103,6 +105,7 @@ impl Actor {
             process,
             term: None,
             stopped: false,
+            deed: None,
         }
     }
 
@@ -146,6 +149,8 @@ proptest! {
         let mut actors: Vec<_> = (0..4).map(|slot| Actor::arriving(&machine, slot)).collect();
         let mut now = Duration::from_secs(1000);
         let mut last_token = 0;
+        // When the last deed was asked for that was done.
+        let mut done = now;
         // When somebody who runs has held the office last.
         let mut held_at = now;
         for (event, order) in events {
@@ -192,6 +197,15 @@ proptest! {
                         None => prop_assert!(term.token() >= last_token),
                     }
                     last_token = last_token.max(term.token());
+                    match actor.deed.take() {
+                        None => actor.deed = Some((term.token(), now)),
+                        // What others may have done meanwhile is newer than a deed of a term before.
+                        Some((token, asked)) if token == term.token() => {
+                            prop_assert!(asked >= done, "something of {asked:?} is done after something of {done:?}");
+                            done = asked;
+                        }
+                        Some(_) => {}
+                    }
                 }
             }
             let holders = actors.iter().filter(|actor| actor.holds(now)).count();

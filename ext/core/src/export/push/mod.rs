@@ -28,11 +28,15 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Makes what is pushed.
 pub trait Source: Send + Sync {
-    /// Whether this process is the one to push. Asked a few times in each interval, in the runtime's thread, so it must
-    /// not take long.
-    fn is_elected(&self) -> bool;
+    /// The number of the term in which this process is the one to push, which no other term has; `None` where another
+    /// process is. Asked a few times in each interval, in the runtime's thread, so it must not take long; to ask is what
+    /// keeps a term.
+    fn campaign(&self) -> Option<u64>;
 
-    /// An encoded `ExportMetricsServiceRequest`; `None` where there is nothing to push.
+    /// Whether the term of that number is still this process's.
+    fn holds(&self, term: u64) -> bool;
+
+    /// An encoded `ExportMetricsServiceRequest`; `None` where it cannot be made.
     fn page(&self) -> Page;
 }
 
@@ -123,7 +127,7 @@ struct Pusher {
 /// What became of the requests of one push.
 #[derive(Default)]
 struct Sent {
-    /// Whether one of them was refused for good.
+    /// Whether one of them was refused for good, or could not be made.
     refused: bool,
     /// Data points that were not taken.
     rejected: u64,
@@ -295,7 +299,7 @@ impl Inner {
     /// asked for.
     async fn due(&self, state: &State, tried: u64) -> u64 {
         loop {
-            let elected = self.source.is_elected();
+            let elected = self.source.campaign().is_some();
             let rest = {
                 let mut shared = state.shared.lock();
                 if elected && !shared.elected {
@@ -318,10 +322,10 @@ impl Inner {
         self.settings.interval / LOOKS
     }
 
-    /// Works as long as this process is the one to push: `None` when it is no longer. To ask is what keeps it the one,
-    /// however long the work takes; and a process that was stopped meanwhile asks before it goes on.
-    async fn elected<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        if !self.source.is_elected() {
+    /// Works as long as that term lasts: `None` when it is over. To ask is what keeps it, however long the work takes; and
+    /// a process that was stopped meanwhile asks before it goes on.
+    async fn during<T>(&self, term: u64, work: impl Future<Output = T>) -> Option<T> {
+        if !self.source.holds(term) {
             return None;
         }
         let mut work = pin!(work);
@@ -329,7 +333,7 @@ impl Inner {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         poll_fn(|context| {
             while looks.poll_tick(context).is_ready() {
-                if !self.source.is_elected() {
+                if self.source.campaign() != Some(term) {
                     return Poll::Ready(None);
                 }
             }
@@ -338,15 +342,31 @@ impl Inner {
         .await
     }
 
-    /// Sends a page, in as many requests as it takes for each to be small enough. `None` where there is nothing to push,
-    /// or it is another process's to push.
+    /// `None` where it is another process's to push.
     async fn send(&self, client: &Client, session: &mut Session) -> Option<Sent> {
-        let page = Bytes::from(self.elected(self.source.page()).await??);
-        let mut waiting = cut(&page, REQUEST);
+        loop {
+            let term = self.source.campaign()?;
+            if let Some(sent) = self.send_during(term, client, session).await {
+                return Some(sent);
+            }
+            // Others may have pushed meanwhile, and higher totals than those of this page. Where it is this process's turn
+            // again, it makes another one.
+        }
+    }
+
+    /// Sends a page, in as many requests as it takes for each to be small enough. `None` when the term is over in which
+    /// the page was asked for.
+    async fn send_during(&self, term: u64, client: &Client, session: &mut Session) -> Option<Sent> {
         let mut sent = Sent::default();
+        let Some(page) = self.during(term, self.source.page()).await? else {
+            sent.refused = true;
+            sent.error = Some("the page of metrics could not be made".to_owned());
+            return Some(sent);
+        };
+        let mut waiting = cut(&Bytes::from(page), REQUEST);
         while let Some(message) = waiting.pop_front() {
             let body = client.prepare(&message);
-            match self.elected(session.send(body)).await? {
+            match self.during(term, session.send(body)).await? {
                 Answer::Taken { rejected, error } => {
                     sent.rejected += rejected;
                     sent.error = error.or(sent.error);
