@@ -42,7 +42,7 @@ fn a_batch_is_as_many_requests_as_it_takes() {
     let sending = sending(&collector, 500, LARGEST / 200);
     assert!(sending.flush());
     expect_all(&collector, &sending, 500);
-    assert_eq!(collector.requests().len(), 4);
+    assert_eq!(collector.requests().len(), 3);
     assert!(sizes(&collector).iter().all(|bytes| *bytes <= LARGEST));
     assert_eq!(sending.tracer.stats().last_error, None);
 }
@@ -57,7 +57,7 @@ fn a_part_that_was_taken_is_not_sent_again() {
     assert!(sending.flush());
     expect_all(&collector, &sending, 500);
     let requests = collector.requests();
-    assert_eq!(requests.len(), 6);
+    assert_eq!(requests.len(), 5);
     assert_eq!(requests[1].body, requests[3].body);
 }
 

@@ -35,9 +35,9 @@ pub(super) struct Part {
 impl Part {
     /// The spans in as many requests as it takes for each to be small enough.
     pub(super) fn of(spans: Vec<Encoded>, envelope: &Envelope, client: &Client) -> VecDeque<Self> {
-        let lengths: Vec<usize> = spans.iter().map(|span| span.len()).collect();
+        let lengths: Vec<usize> = spans.iter().map(|span| Envelope::room(span)).collect();
         let batch = Arc::from(spans);
-        let ranges = cut(&lengths, LARGEST).into_iter();
+        let ranges = cut(&lengths, LARGEST.saturating_sub(envelope.length())).into_iter();
         ranges
             .map(|range| Self::new(Arc::clone(&batch), range, envelope, client))
             .collect()

@@ -34,9 +34,20 @@ impl Envelope {
         envelope
     }
 
+    /// Bytes of a request without spans, at most.
+    pub(super) fn length(&self) -> usize {
+        // Three lengths stand before what they are of.
+        self.resource.len() + self.scope.len() + 3 * (KEY + 10)
+    }
+
+    /// Bytes that a span takes in a request.
+    pub(super) fn room(span: &Encoded) -> usize {
+        field_length(span.len())
+    }
+
     /// A message `ExportTraceServiceRequest` with those spans.
     pub(super) fn request(&self, spans: &[Encoded]) -> Vec<u8> {
-        let all: usize = spans.iter().map(|span| field_length(span.len())).sum();
+        let all: usize = spans.iter().map(Self::room).sum();
         let scope_spans = self.scope.len() + all;
         let resource_spans = self.resource.len() + field_length(scope_spans);
         let mut out = Vec::with_capacity(field_length(resource_spans));
@@ -89,6 +100,9 @@ mod tests {
             let encoded: Vec<_> = spans.iter().map(encode).collect();
             let request = Envelope::new(&resource, &scope).request(&encoded);
             assert_eq!(request.capacity(), request.len());
+            let room: usize = encoded.iter().map(Envelope::room).sum();
+            let envelope = Envelope::new(&resource, &scope);
+            assert!(room < request.len() && request.len() <= room + envelope.length());
             let expected = group_spans_by_resource_and_scope(spans, &(&resource).into());
             let read = ExportTraceServiceRequest::decode(&*request).unwrap();
             assert_eq!(read.resource_spans, expected);
