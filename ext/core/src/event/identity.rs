@@ -25,7 +25,8 @@ pub(super) struct Identity<'e> {
 pub(super) struct Marks {
     /// The attempt.
     pub attempt: Option<u64>,
-    /// The transition's own time, to the microsecond.
+    /// The transition's own time, to the millisecond: one publisher keeps more of it than the other, and JSON mostly no
+    /// more than that.
     pub time: Option<u64>,
 }
 
@@ -70,7 +71,7 @@ impl<'e> Identity<'e> {
             time: payload
                 .get(Key::TRANSITIONED_AT)
                 .and_then(|time| time.instant())
-                .map(|nanos| xxh3_64_with_seed(&(nanos / 1000).to_le_bytes(), 2)),
+                .map(|nanos| xxh3_64_with_seed(&nanos.div_euclid(1_000_000).to_le_bytes(), 2)),
         };
         Self {
             task_id,
@@ -101,6 +102,7 @@ fn id(payload: &dyn Payload, key: Key) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
     use crate::event::catalogue::built_in;
+    use crate::event::instant;
     use crate::event::testing::{float, text, Map};
 
     fn entity(name: &str, payload: &Map) -> Option<u64> {
@@ -163,6 +165,37 @@ mod tests {
         .map(|value| marks(Map::of([("transitioned_at", value)])).time);
         assert!(times[0].is_some() && times.iter().all(|time| *time == times[0]));
         assert_eq!(marks(Map::of([("transitioned_at", text("never"))])).time, None);
+    }
+
+    #[test]
+    fn a_time_is_one_in_all_spellings_that_keep_its_milliseconds() {
+        let time = |value| {
+            let payload = Map::of([("transitioned_at", value)]);
+            Identity::of(built_in("task.completed").unwrap(), &payload).marks.time
+        };
+        // A microsecond is what databases keep, and 1009 is no divisor of anything here.
+        for micros in (0..1_000).map(|n| 1_753_000_000_000_000 + n * 1_009) {
+            let nanos = micros * 1_000;
+            let exact = instant::print(nanos);
+            let spellings = [
+                text(&exact),
+                text(&format!("{}Z", &exact[..26])),
+                text(&format!("{}Z", &exact[..23])),
+                float(micros as f64 / 1e6),
+                // Ruby's Time#to_f.
+                float(nanos as f64 / 1e9),
+                text(&format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)),
+            ];
+            let mark = time(Value::Time(nanos));
+            assert!(mark.is_some());
+            for spelling in spellings {
+                assert_eq!(time(spelling.clone()), mark, "{spelling:?} for {exact}");
+            }
+            assert_ne!(time(Value::Time(nanos + 1_000_000)), mark);
+        }
+        // Cut downwards, before the epoch as well.
+        assert_eq!(time(Value::Time(-1)), time(text("1969-12-31T23:59:59.999Z")));
+        assert_ne!(time(Value::Time(-1)), time(Value::Time(0)));
     }
 
     #[test]

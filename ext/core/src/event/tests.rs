@@ -316,6 +316,33 @@ fn every_event_of_the_catalogue_counts_once_for_one_transition() {
 }
 
 #[test]
+fn a_transition_counts_once_however_its_time_is_spelled() {
+    let events = events();
+    for task in 0..200 {
+        // To the microsecond, with the rest of a clock's nanoseconds.
+        let nanos = NOW + task * 1_234_567_000 + 321;
+        let payload = |time| Map::of([("task_id", Value::Int(task)), ("transitioned_at", time)]);
+        let iso = crate::event::instant::print(nanos);
+        publish(&events, "task.completed", &payload(Value::Time(nanos)), task);
+        publish(&events, "task.completed", &payload(float(nanos as f64 / 1e9)), task);
+        publish(
+            &events,
+            "task.completed",
+            &payload(text(&format!("{}Z", &iso[..23]))),
+            task,
+        );
+        publish(&events, "task.retry_requested", &payload(Value::Time(nanos)), task);
+        publish(
+            &events,
+            "task.completed",
+            &payload(text(&format!("{}Z", &iso[..23]))),
+            task,
+        );
+    }
+    assert_eq!(counted(&events, "task_completed_total", &["", ""]), 200);
+}
+
+#[test]
 fn two_failures_and_one_retry_are_two_and_one() {
     for marked in [false, true] {
         let (one, other) = two_processes();
