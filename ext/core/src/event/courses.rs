@@ -1,6 +1,7 @@
 //! When things began, and which durations are still owed: in this process, and for all that share the arena.
 
 use super::memory::Memory;
+use super::times;
 use crate::arena::Notes;
 
 /// 1 January 2020, in microseconds since the epoch: starts are noted in 51 bits from here on.
@@ -45,15 +46,15 @@ impl<'m> Courses<'m> {
         });
         let start = match (seen, noted) {
             // The note is of this process's own start, to the microsecond.
-            (Some(seen), Some(noted)) if seen - seen.rem_euclid(1000) == noted => Some(seen),
+            (Some(seen), Some(noted)) if seen.div_euclid(1000) == noted.div_euclid(1000) => Some(seen),
             // Another process has begun it since: the later one is what ended.
             (seen, noted) => [seen, noted]
                 .into_iter()
                 .flatten()
-                .filter(|start| *start <= end_ns)
+                .filter(|start| times::can_last(*start, end_ns))
                 .max(),
         };
-        start.filter(|start| *start <= end_ns)
+        start.filter(|start| times::can_last(*start, end_ns))
     }
 
     /// Notes whether an end is to be observed once its duration is known.

@@ -19,8 +19,8 @@ fn finish(events: &Events, name: &str, payload: &Map, times: Times) -> Facts {
     Facts {
         duplicate: told.duplicate,
         decision: told.decision,
-        start: told.start_ns.map(|start| start - NOW),
-        end: told.end_ns - NOW,
+        start: told.start_ns.map(|start| start.wrapping_sub(NOW)),
+        end: told.end_ns.wrapping_sub(NOW),
         pending: told.pending,
         completes: told.completes,
         attempt: told.attempt.map(std::borrow::Cow::into_owned),
@@ -449,6 +449,31 @@ fn an_end_waits_for_a_duplicate_that_knows_the_start() {
     }
     assert_eq!(observed(&one, "step_duration_seconds", &STEP_DONE), (1, 2.0));
     assert_eq!(counted(&one, "step_completed_total", &STEP), 1);
+}
+
+#[test]
+fn times_centuries_apart_make_no_duration() {
+    let events = events();
+    let centuries = step(7)
+        .with("started_at", text("1700-01-01T00:00:00Z"))
+        .with("completed_at", text("2200-01-01T00:00:00Z"));
+    let told = publish(&events, "step.completed", &centuries, 0);
+    assert_eq!((told.start, told.pending.is_some()), (None, true));
+    assert_eq!(degraded(&events, "unknown_start"), 1);
+    assert!(events.registry().find("step_duration_seconds").is_none());
+    // The extremes of what there is room for, as starts and as ends.
+    let extremes = [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX];
+    for (index, (start, end)) in extremes
+        .iter()
+        .flat_map(|start| extremes.map(|end| (*start, end)))
+        .enumerate()
+    {
+        let payload = |at| step(100 + index as i64).with("transitioned_at", Value::Time(at));
+        publish(&events, "step.execution_requested", &payload(start), 0);
+        publish(&events, "step.completed", &payload(end), 0);
+    }
+    let (count, sum) = observed(&events, "step_duration_seconds", &STEP_DONE);
+    assert!(count > 0 && sum >= 0.0, "{count} {sum}");
 }
 
 #[test]
