@@ -12,7 +12,8 @@
 //! - of those that carry an attempt, the one that [`Notes::first`] says;
 //! - the note of a time says with which attempt it came, so that the first of an attempt does not take a time that a
 //!   duplicate of its own noted meanwhile for another's;
-//! - of those that have no mark in common, the one that changes the note of the last transition first.
+//! - of those that have no mark in common, the one that changes the note of the last transition first;
+//! - one whose mark another telling has added to that note in the meantime is none.
 //!
 //! Events that only accompany transitions (`before_handle`) are told apart in the same way, but what was last is, for
 //! each of them, the transition that it accompanied.
@@ -108,13 +109,18 @@ pub(super) fn is_first(notes: &Notes, event: Event<'_>, now_s: u32) -> bool {
         }
     };
     let name = name & NAME;
+    let before = notes.get(scope).map(Last);
     let unmet = meets_first(notes, named, &event.marks, now_s);
     let mut first = false;
     notes.update(scope, now_s, |last| {
         let last = last.map(Last);
         let same = last.filter(|last| last.name() == name);
+        // Meanwhile a duplicate may have told that the last transition has this one's mark too. What stood there before
+        // this event noted its marks cannot be its own: that so few bits are equal would be chance.
+        let is_other =
+            |last: Last| last.is_comparable(&event.marks) && (Some(last) == before || !last.is_same(&event.marks));
         // Whoever met a mark before is a duplicate; who did not may still be one of the last transition.
-        first = unmet && same.is_none_or(|last| last.is_comparable(&event.marks));
+        first = unmet && same.is_none_or(is_other);
         if first {
             let count = last.map_or(0, |last| last.count() + 1);
             return Some(Last::new(name, count).with(&event.marks).0);
@@ -141,10 +147,11 @@ fn meets_first(notes: &Notes, named: u64, marks: &Marks, now_s: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::interleavings::{explore, World};
     use proptest::prelude::*;
     use std::collections::{HashMap, HashSet};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::{Barrier, LazyLock};
 
     fn marks(attempt: Option<u64>, time: Option<u64>) -> Marks {
         // Spread over all bits, as hashes are.
@@ -294,6 +301,69 @@ mod tests {
                 }
             });
             assert_eq!(first.load(Ordering::Relaxed), 1, "round {round}");
+        }
+    }
+
+    /// One transition of a task that began, told by three.
+    struct Tellings {
+        entity: u64,
+        firsts: AtomicUsize,
+    }
+
+    /// Fresh notes are large, and entities are told apart anyway.
+    static NOTES: LazyLock<Notes> = LazyLock::new(Notes::private);
+    static ENTITIES: AtomicU64 = AtomicU64::new(0);
+
+    impl World for Tellings {
+        type Process = Self;
+
+        fn new(_: usize) -> Self {
+            let number = ENTITIES.fetch_add(1, Ordering::Relaxed);
+            // Before anything is forgotten.
+            if number % 1_000 == 0 {
+                NOTES.clear();
+            }
+            Self {
+                entity: chain(number, "task"),
+                firsts: AtomicUsize::new(0),
+            }
+        }
+
+        fn process(&self, _: usize) -> &Self {
+            self
+        }
+
+        fn conclude(&self) {
+            assert_eq!(self.firsts.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    impl Tellings {
+        fn tell(&self, name: &str, marks: Marks) -> bool {
+            let event = Event {
+                entity: self.entity,
+                name,
+                marks,
+                beside: None,
+            };
+            is_first(&NOTES, event, 0)
+        }
+    }
+
+    #[test]
+    fn whatever_comes_in_between_one_of_three_tellings_is_first() {
+        let (attempt, time, both) = (marks(Some(1), None), marks(None, Some(1)), marks(Some(1), Some(1)));
+        for told in [[time, attempt, both], [Marks::default(), attempt, time]] {
+            let parts = told.map(|marks| {
+                move |tellings: &Tellings| {
+                    let first = tellings.tell("failed", marks);
+                    tellings.firsts.fetch_add(usize::from(first), Ordering::Relaxed);
+                }
+            });
+            explore::<Tellings>(
+                &|before| assert!(before.tell("started", both)),
+                &[&parts[0], &parts[1], &parts[2]],
+            );
         }
     }
 
