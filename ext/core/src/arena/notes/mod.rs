@@ -17,6 +17,7 @@ use super::shared::Arena;
 use super::step::step;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use table::FOR_EVER;
 pub(super) use table::{Table, SIZE, WORDS};
 
 /// The memory of what happened. Cheap to clone; to be asked for anew ([`Registry::notes`]) rather than kept, because the
@@ -70,30 +71,35 @@ impl Notes {
     /// Notes that `key` was met; `true` for exactly one caller of all processes, as long as the key is remembered.
     #[must_use]
     pub fn first(&self, key: u64, now_s: u32) -> bool {
-        self.table().first(key, now_s)
+        self.table().first(key, now_s, FOR_EVER)
     }
 
-    /// Whether `key` was met, as far as is remembered. Notes nothing.
+    /// The same, where a key that was met more than so many seconds ago is to count as new, which notes it anew.
     #[must_use]
-    pub fn seen(&self, key: u64) -> bool {
-        self.table().seen(key)
+    pub fn first_within(&self, seconds: u32, key: u64, now_s: u32) -> bool {
+        self.table().first(key, now_s, seconds)
     }
 
     /// Notes a value of `key`. Only its lower 51 bits are kept.
     pub fn set(&self, key: u64, value: u64, now_s: u32) {
-        self.table().update(key, now_s, |_| Some(value));
+        self.update(key, now_s, |_| Some(value));
     }
 
     /// The value that was noted of `key` last, as far as it is remembered.
     #[must_use]
     pub fn get(&self, key: u64) -> Option<u64> {
-        self.table().get(key)
+        self.table().values().get(key)
     }
 
     /// Changes the value of `key` to what `f` makes of it, and answers the one that it was made of. `f` may be called
     /// more than once; where it answers `None` the value stays.
     pub fn update(&self, key: u64, now_s: u32, f: impl FnMut(Option<u64>) -> Option<u64>) -> Option<u64> {
-        self.table().update(key, now_s, f)
+        self.table().values().update(key, now_s, f)
+    }
+
+    /// As [`Self::update`], of values that other notes do not push out.
+    pub fn update_lasting(&self, key: u64, now_s: u32, f: impl FnMut(Option<u64>) -> Option<u64>) -> Option<u64> {
+        self.table().lasting().update(key, now_s, f)
     }
 
     /// Forgets everything, in all processes.
@@ -193,10 +199,10 @@ mod tests {
     #[test]
     fn says_once_that_a_key_is_new() {
         for notes in [in_memory().notes(), Notes::private()] {
-            assert!(!notes.seen(7));
+            assert!(!notes.table().seen(7));
             assert!(notes.first(7, 100));
             assert!(!notes.first(7, 200));
-            assert!(notes.seen(7));
+            assert!(notes.table().seen(7));
             notes.clear();
             assert!(notes.first(7, 100));
         }
@@ -229,7 +235,7 @@ mod tests {
         for key in 0..200_000u64 {
             assert!(notes.first(key, key as u32 / 1000));
         }
-        let remembered = |keys: std::ops::Range<u64>| keys.filter(|key| notes.seen(*key)).count();
+        let remembered = |keys: std::ops::Range<u64>| keys.filter(|key| notes.table().seen(*key)).count();
         assert!(remembered(0..50_000) < 100);
         assert!(remembered(170_000..200_000) > 29_000);
     }
@@ -243,7 +249,7 @@ mod tests {
             assert!(notes.first(u64::from(now), now));
             notes.set(u64::from(now), 5, now);
         }
-        assert!(notes.seen(u64::from(last)));
+        assert!(notes.table().seen(u64::from(last)));
         assert_eq!(notes.get(u64::from(last)), Some(5));
     }
 
@@ -268,7 +274,7 @@ mod tests {
         new.set(1, 77, 2);
         new.table().take_over(&old.table());
         new.table().take_over(&old.table());
-        assert!((0..5_000).all(|key| new.seen(key)));
+        assert!((0..5_000).all(|key| new.table().seen(key)));
         assert_eq!(new.get(1), Some(77));
         let kept = |notes: &Notes| (2..5_000).filter(|key| notes.get(*key) == Some(*key)).count();
         assert_eq!(kept(&new), kept(&old));

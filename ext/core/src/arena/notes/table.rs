@@ -1,12 +1,14 @@
 //! The table of notes: 64-bit words that are found by a key, whichever process looks.
 //!
 //! ```text
-//! first   8192 buckets of 8 words: which keys were met
-//! values  2048 buckets of 8 pairs: what was noted of a key
+//! first    8192 buckets of 8 words: which keys were met
+//! values   2048 buckets of 8 pairs: what was noted of a key
+//! lasting  2048 buckets of 16 pairs: what is to outlive thousands of those
 //! ```
 //!
-//! That is 768 KiB, taken from the arena when the first note is made. A bucket that is full forgets the note that was
-//! made or changed longest ago, so that about the last 40 000 keys and 10 000 values are remembered.
+//! That is 1.25 MiB, taken from the arena when the first note is made. A bucket that is full forgets the note that was
+//! made or changed longest ago, so that about the last 40 000 keys, 10 000 values and 20 000 lasting values are
+//! remembered.
 //!
 //! A word of `first`, and the first word of a pair, is a tag (40 bits of the key's hash) and a stamp (24 bits). What a
 //! new note replaces is a function of what stands in the bucket: the first empty word, else the one with the oldest
@@ -14,6 +16,9 @@
 //! looks again. A new stamp is always younger than the one it replaces, so no word ever comes back, and a word that
 //! changes only ever becomes a worse choice. So two processes that note one key at once either choose the same word, of
 //! which one wins it, or the later one sees the earlier one's: a key is inserted exactly once while it is remembered.
+//!
+//! A key that was met too long ago counts as new: its word is replaced by a younger one of the same tag, by the same
+//! rules, so that one of all who find it expired meets it anew.
 //!
 //! The second word of a pair is a value (51 bits) and a check (13 other bits of the hash), so that the value of a key
 //! that had the pair before is not taken for this one's. Nothing waits, and a process that is killed anywhere leaves
@@ -23,11 +28,16 @@ use crate::arena::map::Mapping;
 use crate::arena::step::step;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const WAYS: usize = 8;
 const FIRST_BUCKETS: usize = 8192;
+const FIRST_WAYS: usize = 8;
 const VALUE_BUCKETS: usize = 2048;
-const FIRST_WORDS: usize = FIRST_BUCKETS * WAYS;
-pub(in crate::arena) const WORDS: usize = FIRST_WORDS + VALUE_BUCKETS * WAYS * 2;
+const VALUE_WAYS: usize = 8;
+const LASTING_WAYS: usize = 16;
+const MOST_WAYS: usize = 16;
+const FIRST_WORDS: usize = FIRST_BUCKETS * FIRST_WAYS;
+const VALUE_WORDS: usize = VALUE_BUCKETS * VALUE_WAYS * 2;
+const LASTING_WORDS: usize = VALUE_BUCKETS * LASTING_WAYS * 2;
+pub(in crate::arena) const WORDS: usize = FIRST_WORDS + VALUE_WORDS + LASTING_WORDS;
 /// Bytes that the notes take in an arena.
 pub(in crate::arena) const SIZE: u64 = 8 * WORDS as u64;
 
@@ -38,6 +48,9 @@ const SECONDS_PER_STAMP: u32 = 4;
 /// Stamps up to 48 days ahead are of the future (another process's clock, or a bucket that is written to faster than
 /// time passes); all others are of the past.
 const AHEAD: u64 = 1 << 20;
+
+/// For notes that count however old they are.
+pub(super) const FOR_EVER: u32 = u32::MAX;
 
 const CHECK_BITS: u32 = 13;
 /// Values are below this.
@@ -106,6 +119,11 @@ impl Note {
         now.wrapping_add(AHEAD).wrapping_sub(self.stamp()) % STAMPS
     }
 
+    /// Whether it is no older than `seconds`.
+    fn is_within(self, seconds: u32, now: u64) -> bool {
+        seconds == FOR_EVER || self.age(now) <= AHEAD + u64::from(seconds / SECONDS_PER_STAMP)
+    }
+
     /// A note that takes this one's place: younger, whatever the clock says.
     fn replaced_by(self, tag: u64, now: u64) -> Self {
         if self.0 == 0 || self.age(now) > AHEAD {
@@ -140,11 +158,11 @@ impl<'a> Bucket<'a> {
     }
 
     /// What a new note is to replace.
-    fn victim(found: &[Note; WAYS], now: u64) -> usize {
+    fn victim(found: &[Note], now: u64) -> usize {
         let empty = found.iter().position(|note| note.0 == 0);
         empty.unwrap_or_else(|| {
             // The first of the oldest.
-            (1..WAYS).fold(0, |oldest, way| {
+            (1..found.len()).fold(0, |oldest, way| {
                 if found[way].age(now) > found[oldest].age(now) {
                     way
                 } else {
@@ -172,26 +190,36 @@ impl<'a> Bucket<'a> {
         self.notes().any(|(_, note)| note.0 == 0)
     }
 
-    /// Inserts `tag` unless it is there; where it was inserted, and how, as `Some`. `None` for an answer of no use: the
-    /// table is not there, or others never let this process in.
-    fn insert(self, tag: u64, now: u64) -> Option<(usize, bool)> {
+    /// Inserts `tag` unless it is there and no older than `seconds`; where it was inserted, and how, as `Some`. `None`
+    /// for an answer of no use: the table is not there, or others never let this process in.
+    fn insert(self, tag: u64, now: u64, seconds: u32) -> Option<(usize, bool)> {
         for _ in 0..ATTEMPTS {
-            let mut found = [Note(0); WAYS];
+            let mut found = [Note(0); MOST_WAYS];
             let mut there = None;
+            let mut ways = 0;
             for (way, note) in self.notes() {
                 if note.tag() == tag {
-                    there = Some(way);
+                    there = Some((way, note));
                     break;
                 }
                 *found.get_mut(way)? = note;
+                ways = way + 1;
             }
-            if let Some(way) = there {
-                return Some((way, false));
+            if let Some((way, note)) = there {
+                if note.is_within(seconds, now) {
+                    return Some((way, false));
+                }
+                if self.replace(way, note, Note::new(tag, now)) {
+                    return Some((way, true));
+                }
+                continue;
             }
-            let way = Self::victim(&found, now);
+            let found = &found[..ways];
+            let way = Self::victim(found, now);
             let value = self.value(way);
             let stale = value.map(|value| value.load(Ordering::SeqCst));
-            if self.replace(way, found[way], found[way].replaced_by(tag, now)) {
+            let oldest = *found.get(way)?;
+            if self.replace(way, oldest, oldest.replaced_by(tag, now)) {
                 // The check alone would let one stale value in 8192 pass for the new key's. Whoever has changed it
                 // meanwhile has noted the new key's, or else the check has to tell.
                 if let (Some(value), Some(stale)) = (value, stale) {
@@ -216,38 +244,72 @@ impl<'a> Table<'a> {
     }
 
     fn first_bucket(self, index: usize) -> Bucket<'a> {
-        let at = index * WAYS;
+        let at = index * FIRST_WAYS;
         Bucket {
-            words: self.0.get(at..at + WAYS).unwrap_or(&[]),
+            words: self.0.get(at..at + FIRST_WAYS).unwrap_or(&[]),
             stride: 1,
         }
     }
 
-    fn value_bucket(self, index: usize) -> Bucket<'a> {
-        let at = FIRST_WORDS + index * WAYS * 2;
-        Bucket {
-            words: self.0.get(at..at + WAYS * 2).unwrap_or(&[]),
-            stride: 2,
+    pub fn values(self) -> Pairs<'a> {
+        Pairs {
+            words: self.0.get(FIRST_WORDS..FIRST_WORDS + VALUE_WORDS).unwrap_or(&[]),
+            ways: VALUE_WAYS,
         }
     }
 
-    pub fn first(self, key: u64, now_s: u32) -> bool {
+    pub fn lasting(self) -> Pairs<'a> {
+        Pairs {
+            words: self.0.get(FIRST_WORDS + VALUE_WORDS..).unwrap_or(&[]),
+            ways: LASTING_WAYS,
+        }
+    }
+
+    /// Whether `key` was not met in the last `seconds`.
+    pub fn first(self, key: u64, now_s: u32, seconds: u32) -> bool {
         let key = Key::of(key);
         let bucket = self.first_bucket(key.first_bucket());
         // What cannot be noted counts as new: something counted twice is better than something never counted.
         bucket
-            .insert(key.tag(), stamp_of(now_s))
+            .insert(key.tag(), stamp_of(now_s), seconds)
             .is_none_or(|(_, inserted)| inserted)
     }
 
-    pub fn seen(self, key: u64) -> bool {
-        let key = Key::of(key);
-        self.first_bucket(key.first_bucket()).find(key.tag()).is_some()
+    /// Notes what `other` has and this one has not, as far as there is room.
+    pub fn take_over(self, other: &Table<'_>) {
+        for index in 0..FIRST_BUCKETS {
+            let bucket = self.first_bucket(index);
+            for (_, note) in other.first_bucket(index).notes().filter(|(_, note)| note.0 != 0) {
+                if bucket.has_room() {
+                    bucket.insert(note.tag(), note.stamp(), FOR_EVER);
+                }
+            }
+        }
+        self.values().take_over(other.values());
+        self.lasting().take_over(other.lasting());
+    }
+}
+
+/// The part of a table that has values beside its notes.
+#[derive(Clone, Copy)]
+pub(in crate::arena) struct Pairs<'a> {
+    words: &'a [AtomicU64],
+    ways: usize,
+}
+
+impl<'a> Pairs<'a> {
+    fn bucket(self, index: usize) -> Bucket<'a> {
+        let words = self.ways * 2;
+        let at = index * words;
+        Bucket {
+            words: self.words.get(at..at + words).unwrap_or(&[]),
+            stride: 2,
+        }
     }
 
     pub fn get(self, key: u64) -> Option<u64> {
         let key = Key::of(key);
-        let bucket = self.value_bucket(key.value_bucket());
+        let bucket = self.bucket(key.value_bucket());
         for _ in 0..ATTEMPTS {
             let (way, _) = bucket.find(key.tag())?;
             step();
@@ -263,11 +325,11 @@ impl<'a> Table<'a> {
 
     pub fn update(self, key: u64, now_s: u32, mut f: impl FnMut(Option<u64>) -> Option<u64>) -> Option<u64> {
         let (key, now) = (Key::of(key), stamp_of(now_s));
-        let bucket = self.value_bucket(key.value_bucket());
+        let bucket = self.bucket(key.value_bucket());
         for _ in 0..ATTEMPTS {
             let Some((way, note)) = bucket.find(key.tag()) else {
                 f(None)?;
-                bucket.insert(key.tag(), now)?;
+                bucket.insert(key.tag(), now, FOR_EVER)?;
                 continue;
             };
             let cell = bucket.words.get(2 * way + 1)?;
@@ -300,24 +362,15 @@ impl<'a> Table<'a> {
         None
     }
 
-    /// Notes what `other` has and this one has not, as far as there is room.
-    pub fn take_over(self, other: &Table<'_>) {
-        for index in 0..FIRST_BUCKETS {
-            let bucket = self.first_bucket(index);
-            for (_, note) in other.first_bucket(index).notes().filter(|(_, note)| note.0 != 0) {
-                if bucket.has_room() {
-                    bucket.insert(note.tag(), note.stamp());
-                }
-            }
-        }
+    fn take_over(self, other: Pairs<'_>) {
         for index in 0..VALUE_BUCKETS {
-            let (bucket, theirs) = (self.value_bucket(index), other.value_bucket(index));
+            let (bucket, theirs) = (self.bucket(index), other.bucket(index));
             for (way, note) in theirs.notes().filter(|(_, note)| note.0 != 0) {
                 let Some(value) = theirs.words.get(2 * way + 1).filter(|_| bucket.has_room()) else {
                     continue;
                 };
                 let inserted = bucket
-                    .insert(note.tag(), note.stamp())
+                    .insert(note.tag(), note.stamp(), FOR_EVER)
                     .filter(|(_, inserted)| *inserted);
                 if let Some(cell) = inserted.and_then(|(way, _)| bucket.words.get(2 * way + 1)) {
                     let _ = cell.compare_exchange(0, value.load(Ordering::SeqCst), Ordering::SeqCst, Ordering::SeqCst);
@@ -329,6 +382,11 @@ impl<'a> Table<'a> {
 
 #[cfg(test)]
 impl Table<'_> {
+    pub fn seen(self, key: u64) -> bool {
+        let key = Key::of(key);
+        self.first_bucket(key.first_bucket()).find(key.tag()).is_some()
+    }
+
     /// Keys whose notes stand in one bucket.
     pub fn keys_of_one_bucket(count: usize) -> Vec<u64> {
         let same = |key: &u64| Key::of(*key).first_bucket() == Key::of(0).first_bucket();
@@ -346,15 +404,47 @@ mod tests {
 
     #[test]
     fn an_old_note_makes_room_before_a_young_one_even_within_one_second() {
-        let words: Vec<AtomicU64> = (0..WAYS).map(|_| AtomicU64::new(0)).collect();
+        let words: Vec<AtomicU64> = (0..FIRST_WAYS).map(|_| AtomicU64::new(0)).collect();
         let bucket = Bucket {
             words: &words,
             stride: 1,
         };
         for tag in 1..=100 {
-            assert_eq!(bucket.insert(tag, 5).map(|(_, inserted)| inserted), Some(true));
-            let oldest = (tag + 1).saturating_sub(WAYS as u64).max(1);
+            assert_eq!(
+                bucket.insert(tag, 5, FOR_EVER).map(|(_, inserted)| inserted),
+                Some(true)
+            );
+            let oldest = (tag + 1).saturating_sub(FIRST_WAYS as u64).max(1);
             assert!((oldest..=tag).all(|tag| bucket.find(tag).is_some()), "{tag}");
         }
+    }
+
+    #[test]
+    fn a_key_that_was_met_too_long_ago_is_new_once() {
+        let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
+        let table = Table(&words);
+        assert!(table.first(7, 1_000, 3_600));
+        assert!(!table.first(7, 4_600, 3_600));
+        // To four seconds.
+        assert!(table.first(7, 4_604, 3_600));
+        assert!(!table.first(7, 4_604, 3_600));
+        assert!(!table.first(7, 1_000_000, FOR_EVER));
+        // By a clock that is behind.
+        assert!(!table.first(7, 10, 3_600));
+    }
+
+    #[test]
+    fn what_lasts_outlives_thousands_of_others() {
+        let words: Vec<AtomicU64> = (0..WORDS).map(|_| AtomicU64::new(0)).collect();
+        let table = Table(&words);
+        let note = |pairs: Pairs<'_>, key| assert_eq!(pairs.update(key, 1, |_| Some(key)), None);
+        (0..1_000).for_each(|key| note(table.lasting(), key));
+        (1_000..101_000).for_each(|key| {
+            note(table.values(), key);
+            table.first(key, 1, FOR_EVER);
+        });
+        (101_000..111_000).for_each(|key| note(table.lasting(), key));
+        assert!((0..1_000).all(|key| table.lasting().get(key) == Some(key)));
+        assert_eq!(table.values().get(1), None);
     }
 }
