@@ -434,6 +434,74 @@ fn the_start_of_a_retry_takes_the_place_of_the_first() {
 }
 
 #[test]
+fn the_wait_between_two_attempts_is_nobodys() {
+    let (one, other) = two_processes();
+    publish(&one, "step.execution_requested", &step(7), 0);
+    let failed = publish(&other, "step.failed", &step(7), 1);
+    assert_eq!((failed.start, failed.end), (Some(0), SECOND));
+    // Of the next attempt only the end is told, by who has seen the start of the first.
+    let completed = publish(&one, "step.completed", &step(7), 100);
+    assert_eq!((completed.start, completed.pending.is_some()), (None, true));
+    assert_eq!(degraded(&one, "unknown_start"), 1);
+    assert_eq!(observed(&one, "step_duration_seconds", &STEP_FAILED), (1, 1.0));
+    assert_eq!(observed(&one, "step_duration_seconds", &STEP_DONE), (0, 0.0));
+}
+
+#[test]
+fn a_task_that_is_queued_again_goes_on() {
+    let (one, other) = two_processes();
+    let task = |at: i64| Map::of([("task_id", Value::Int(1))]).with("transitioned_at", Value::Time(NOW + at * SECOND));
+    publish(&one, "task.start_requested", &task(0), 0);
+    publish(&other, "task.start_requested", &task(50), 50);
+    publish(&one, "task.completed", &task(60), 60);
+    assert_eq!(
+        observed(&one, "task_duration_seconds", &["", "", "completed"]),
+        (1, 60.0)
+    );
+    // The process that began it may be dead, but not its attempt at a step.
+    publish(
+        &one,
+        "step.execution_requested",
+        &step(7).with("attempt", Value::Int(1)),
+        100,
+    );
+    publish(
+        &other,
+        "step.execution_requested",
+        &step(7).with("attempt", Value::Int(2)),
+        150,
+    );
+    publish(&other, "step.completed", &step(7), 160);
+    assert_eq!(observed(&one, "step_duration_seconds", &STEP_DONE), (1, 10.0));
+}
+
+#[test]
+fn a_long_task_outlives_thousands_of_steps() {
+    let (one, other) = two_processes();
+    let task = Map::of([("task_id", Value::Int(1))]);
+    publish(&one, "task.start_requested", &task, 0);
+    for number in 0..5_000 {
+        for name in [
+            "step.initialize_requested",
+            "step.before_transition",
+            "step.execution_requested",
+            "step.before_handle",
+            "step.handle",
+            "step.failed",
+            "step.retry_requested",
+        ] {
+            let payload = Map::of([("step_id", Value::Int(number)), ("transitioned_at", Value::Int(number))]);
+            publish(&one, name, &payload, 1);
+        }
+    }
+    publish(&other, "task.completed", &task, 60);
+    assert_eq!(
+        observed(&one, "task_duration_seconds", &["", "", "completed"]),
+        (1, 60.0)
+    );
+}
+
+#[test]
 fn an_end_waits_for_a_duplicate_that_knows_the_start() {
     let (one, other) = two_processes();
     let first = publish(&one, "step.completed", &step(7), 5);
