@@ -4,7 +4,8 @@
 //! of one name apart is a *mark*: the attempt, or the transition's own time. A mark that was met is a duplicate's. An
 //! event without a new mark is a duplicate when the last transition of its task or step was of the same name, and the
 //! two have no kind of mark in common, so that nothing says they differ. So `failed`, `retry_requested`, `failed` is
-//! two failures.
+//! two failures. An attempt is met for an hour: the notes outlive a database that is made anew, in which the same task
+//! has the same attempts again.
 //!
 //! All of it stands in [`Notes`], which all processes share. Of one transition that several threads or processes tell
 //! at once, exactly one is taken for the first:
@@ -46,6 +47,8 @@ const TIME_KNOWN: u64 = ATTEMPT_KNOWN << 1;
 const MARKS_AT: u32 = NAME_BITS + COUNT_BITS + 2;
 const NAME: u64 = (1 << NAME_BITS) - 1;
 const MARK: u64 = (1 << MARK_BITS) - 1;
+/// How many seconds an attempt is known by its number. Notes outlive databases, in which ids begin again.
+const ATTEMPTS_LAST_S: u32 = 3600;
 /// A time that came without an attempt.
 const ALONE: u64 = 0;
 
@@ -135,13 +138,26 @@ pub(super) fn is_first(notes: &Notes, event: Event<'_>, now_s: u32) -> bool {
 
 /// Notes the event's marks, and answers whether it is the first with each of them.
 fn meets_first(notes: &Notes, named: u64, marks: &Marks, now_s: u32) -> bool {
-    let won = marks.attempt.is_none_or(|attempt| notes.first(named ^ attempt, now_s));
-    let Some(time) = marks.time else { return won };
+    let Some(time) = marks.time else {
+        return marks
+            .attempt
+            .is_none_or(|attempt| is_new(notes, named ^ attempt, now_s));
+    };
+    let won = marks.attempt.is_none_or(|attempt| {
+        // A time that was noted before the attempt is noted is not that of a duplicate that came in between. If it came
+        // with this attempt, that has expired since.
+        let unknown = notes.get(named ^ time).is_none();
+        is_new(notes, named ^ attempt, now_s) && unknown
+    });
     let owner = marks.attempt.map_or(ALONE, |attempt| attempt >> 13 | 1);
     let noted = notes.update(named ^ time, now_s, |owner_noted| {
         owner_noted.is_none().then_some(owner)
     });
     won && noted.is_none_or(|noted| noted == owner && owner != ALONE)
+}
+
+fn is_new(notes: &Notes, attempt: u64, now_s: u32) -> bool {
+    notes.first_within(ATTEMPTS_LAST_S, attempt, now_s)
 }
 
 #[cfg(test)]
@@ -211,6 +227,34 @@ mod tests {
         assert!(tell(&notes, "failed", marks(Some(2), None)));
         assert!(!tell(&notes, "failed", marks(Some(2), Some(200))));
         assert!(tell(&notes, "failed", marks(None, Some(201))));
+    }
+
+    #[test]
+    fn an_attempt_is_met_for_an_hour_and_a_time_for_ever() {
+        let notes = Notes::private();
+        let tell = |marks, now_s| {
+            let event = Event {
+                entity: 7,
+                name: "failed",
+                marks,
+                beside: None,
+            };
+            is_first(&notes, event, now_s)
+        };
+        let hour = ATTEMPTS_LAST_S + 4;
+        assert!(tell(marks(Some(1), Some(100)), 0));
+        assert!(!tell(marks(Some(1), None), 3_000));
+        assert!(tell(marks(Some(1), None), hour));
+        assert!(!tell(marks(Some(1), Some(101)), hour));
+        // The time is known as well by now.
+        for now_s in [2 * hour, 3 * hour] {
+            assert!(!tell(marks(Some(1), Some(101)), now_s));
+            assert!(!tell(marks(None, Some(100)), now_s));
+        }
+        assert!(tell(marks(Some(1), Some(102)), 4 * hour));
+        assert!(!tell(marks(Some(1), Some(103)), 4 * hour));
+        // Without marks there is no telling.
+        assert!(!tell(Marks::default(), 9 * hour));
     }
 
     #[test]
