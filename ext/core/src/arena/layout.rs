@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bumped whenever the meaning of any byte changes; files of another layout are never read.
-pub(super) const LAYOUT: u64 = 3;
+pub(super) const LAYOUT: u64 = 4;
 const MAGIC: u64 = u64::from_le_bytes(*b"TSKTELEM");
 
 const CHECKSUM_AT: u64 = 16;

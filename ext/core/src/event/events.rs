@@ -2,7 +2,7 @@
 
 use super::catalogue::{self, Entry};
 use super::counts::{Counts, Unmet};
-use super::courses::Courses;
+use super::courses::{Courses, Restart};
 use super::error::Result;
 use super::identity::{chain, Identity};
 use super::instruments::Instruments;
@@ -266,7 +266,12 @@ fn begin(
     let at_ns = times::moment(payload, published_ns);
     let first = is_first(courses.notes(), entry, identity, payload, now_s(published_ns));
     if let (true, Some(entity), Some(course)) = (first, identity.entity, entry.course) {
-        courses.start(chain(entity, course), at_ns, now_s(published_ns));
+        // A task goes on when it is queued again; steps are tried anew.
+        let restart = match entry.family {
+            Family::Task => Restart::Continues,
+            _ => Restart::Replaces,
+        };
+        courses.start(chain(entity, course), at_ns, restart, now_s(published_ns));
     }
     first
 }
@@ -316,12 +321,12 @@ fn tell_times(
             told.end_ns = times::end(payload, times);
             let course = identity.entity.zip(entry.course);
             // By the time that a duplicate comes, the next attempt may have begun.
-            let noted = || {
-                let (entity, course) = course.filter(|_| !told.duplicate)?;
-                courses.started(chain(entity, course), told.end_ns)
-            };
+            let noted = course.filter(|_| !told.duplicate).and_then(|(entity, course)| {
+                let now = (times.end_ns, now_s(times.end_ns));
+                courses.end(chain(entity, course), told.end_ns, now)
+            });
             told.start_ns = times::start(payload, told.end_ns)
-                .or_else(noted)
+                .or(noted)
                 .or_else(|| times::block(times, told.end_ns));
         }
     }

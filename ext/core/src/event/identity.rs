@@ -25,7 +25,8 @@ pub(super) struct Identity<'e> {
 pub(super) struct Marks {
     /// The attempt.
     pub attempt: Option<u64>,
-    /// The transition's own time, to the microsecond.
+    /// The transition's own time, to the millisecond: one publisher keeps more of it than the other, and JSON mostly no
+    /// more than that.
     pub time: Option<u64>,
 }
 
@@ -65,7 +66,7 @@ impl<'e> Identity<'e> {
         let job = || (entry.by_job).then(|| id(payload, Key::JOB_ID)).flatten();
         let marks = Marks {
             attempt: job().as_ref().or(attempt.as_ref()).map(|attempt| chain(1, attempt)),
-            time: transitioned_at(payload).map(|micros| xxh3_64_with_seed(&micros.to_le_bytes(), 2)),
+            time: transitioned_at(payload).map(|millis| xxh3_64_with_seed(&millis.to_le_bytes(), 2)),
         };
         Self {
             task_id,
@@ -90,9 +91,9 @@ pub(crate) fn attempt(payload: &dyn Payload) -> Option<Cow<'_, str>> {
         .find_map(|key| id(payload, key))
 }
 
-/// A transition's own time, in microseconds since the epoch.
+/// A transition's own time, in milliseconds since the epoch.
 fn transitioned_at(payload: &dyn Payload) -> Option<i64> {
-    Some(payload.get(Key::TRANSITIONED_AT)?.instant()? / 1000)
+    Some(payload.get(Key::TRANSITIONED_AT)?.instant()?.div_euclid(1_000_000))
 }
 
 /// What tells an event from others of its name about the same task or step, in words: of two duplicates that have a mark
@@ -102,7 +103,7 @@ pub(super) fn marks_of<'e>(entry: &Entry, payload: &'e dyn Payload) -> Vec<Cow<'
     let mut marks: Vec<Cow<'e, str>> = match job.or_else(|| attempt(payload)) {
         Some(attempt) => vec!["attempt".into(), attempt],
         None => match transitioned_at(payload) {
-            Some(micros) => vec!["time".into(), micros.to_string().into()],
+            Some(millis) => vec!["time".into(), millis.to_string().into()],
             None => return Vec::new(),
         },
     };
@@ -126,6 +127,7 @@ pub(crate) fn id(payload: &dyn Payload, key: Key) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
     use crate::event::catalogue::built_in;
+    use crate::event::instant;
     use crate::event::testing::{float, text, Map};
 
     fn entity(name: &str, payload: &Map) -> Option<u64> {
@@ -203,15 +205,46 @@ mod tests {
         let both = numbered.clone().with("transitioned_at", Value::Int(5));
         assert_eq!(words("step.retry_requested", &numbered), ["attempt", "2"]);
         assert_eq!(words("step.retry_requested", &both), ["attempt", "2"]);
-        assert_eq!(words("step.retry_requested", &timed), ["time", "5000000"]);
+        assert_eq!(words("step.retry_requested", &timed), ["time", "5000"]);
         let moving = timed.clone().with("to_state", text("done"));
         assert_eq!(
             words("step.before_transition", &moving),
-            ["time", "5000000", "", "done"]
+            ["time", "5000", "", "done"]
         );
         let job = numbered.clone().with("job_id", text("j"));
         assert_eq!(words("observability.task.enqueue", &job), ["attempt", "j"]);
         assert_eq!(words("step.handle", &job), ["attempt", "2", "", ""]);
+    }
+
+    #[test]
+    fn a_time_is_one_in_all_spellings_that_keep_its_milliseconds() {
+        let time = |value| {
+            let payload = Map::of([("transitioned_at", value)]);
+            Identity::of(built_in("task.completed").unwrap(), &payload).marks.time
+        };
+        // A microsecond is what databases keep, and 1009 is no divisor of anything here.
+        for micros in (0..1_000).map(|n| 1_753_000_000_000_000 + n * 1_009) {
+            let nanos = micros * 1_000;
+            let exact = instant::print(nanos);
+            let spellings = [
+                text(&exact),
+                text(&format!("{}Z", &exact[..26])),
+                text(&format!("{}Z", &exact[..23])),
+                float(micros as f64 / 1e6),
+                // Ruby's Time#to_f.
+                float(nanos as f64 / 1e9),
+                text(&format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)),
+            ];
+            let mark = time(Value::Time(nanos));
+            assert!(mark.is_some());
+            for spelling in spellings {
+                assert_eq!(time(spelling.clone()), mark, "{spelling:?} for {exact}");
+            }
+            assert_ne!(time(Value::Time(nanos + 1_000_000)), mark);
+        }
+        // Cut downwards, before the epoch as well.
+        assert_eq!(time(Value::Time(-1)), time(text("1969-12-31T23:59:59.999Z")));
+        assert_ne!(time(Value::Time(-1)), time(Value::Time(0)));
     }
 
     #[test]

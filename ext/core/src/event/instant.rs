@@ -5,8 +5,22 @@ pub(super) const SECOND: i64 = 1_000_000_000;
 
 /// A number of seconds in nanoseconds, if there is room for it.
 pub(super) fn of_seconds(seconds: f64) -> Option<i64> {
-    let nanos = seconds * SECOND as f64;
+    let nanos = (seconds * SECOND as f64).round();
     (nanos.is_finite() && nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
+}
+
+/// A point in time of so many seconds since the epoch, if there is room for it.
+///
+/// Floats of today are 240 ns apart, so one that stands for whole microseconds, which is what databases keep, is mostly
+/// a little off. It is taken for them if it is what becomes of them: by division of the microseconds, or of the
+/// nanoseconds, as Ruby's `Time#to_f` does it.
+pub(super) fn of_epoch_seconds(seconds: f64) -> Option<i64> {
+    let micros = seconds.trunc() * 1e6 + (seconds.fract() * 1e6).round();
+    let whole = micros / 1e6 == seconds || micros * 1e3 / 1e9 == seconds;
+    if whole && micros.abs() < (i64::MAX / 1000) as f64 {
+        return Some(micros as i64 * 1000);
+    }
+    of_seconds(seconds)
 }
 
 /// Reads `2024-02-29T23:59:60.5+01:00` and the like: a space may stand for the T, a time without a zone is in UTC.
@@ -159,6 +173,13 @@ mod tests {
         fn reads_back_what_it_prints(nanos in any::<i64>()) {
             let text = print(nanos);
             prop_assert_eq!(parse(&text), Some(nanos), "{}", text);
+        }
+
+        #[test]
+        fn whole_microseconds_survive_a_float(micros in -4_000_000_000_000_000_i64..4_000_000_000_000_000) {
+            for seconds in [micros as f64 / 1e6, (micros * 1000) as f64 / 1e9] {
+                prop_assert_eq!(of_epoch_seconds(seconds), Some(micros * 1000), "{}", seconds);
+            }
         }
 
         #[test]

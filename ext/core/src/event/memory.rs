@@ -57,6 +57,11 @@ impl<T> Recent<T> {
         self.young.get_mut(&key)
     }
 
+    fn remove(&mut self, key: u64) {
+        self.young.remove(&key);
+        self.old.remove(&key);
+    }
+
     fn insert(&mut self, key: u64, value: T) {
         if self.young.len() >= MOST / 2 && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -110,6 +115,11 @@ impl Memory {
     /// Notes when it began.
     pub fn start(&self, course: u64, at_ns: i64) {
         self.0.lock().starts.insert(course, at_ns);
+    }
+
+    /// Forgets when it began.
+    pub fn end(&self, course: u64) {
+        self.0.lock().starts.remove(course);
     }
 
     /// Forgets everything.

@@ -82,8 +82,8 @@ impl<'a> Value<'a> {
         match self {
             Self::Time(nanos) => Some(*nanos),
             Self::Int(seconds) => seconds.checked_mul(instant::SECOND),
-            Self::Float(_) => self.number().and_then(instant::of_seconds),
-            Self::Text(text) => instant::parse(text).or_else(|| self.number().and_then(instant::of_seconds)),
+            Self::Float(_) => self.number().and_then(instant::of_epoch_seconds),
+            Self::Text(text) => instant::parse(text).or_else(|| self.number().and_then(instant::of_epoch_seconds)),
             Self::Bool(_) => None,
         }
     }

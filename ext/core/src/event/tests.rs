@@ -19,8 +19,8 @@ fn finish(events: &Events, name: &str, payload: &Map, times: Times) -> Facts {
     Facts {
         duplicate: told.duplicate,
         decision: told.decision,
-        start: told.start_ns.map(|start| start - NOW),
-        end: told.end_ns - NOW,
+        start: told.start_ns.map(|start| start.wrapping_sub(NOW)),
+        end: told.end_ns.wrapping_sub(NOW),
         pending: told.pending,
         completes: told.completes,
         attempt: told.attempt.map(std::borrow::Cow::into_owned),
@@ -316,6 +316,33 @@ fn every_event_of_the_catalogue_counts_once_for_one_transition() {
 }
 
 #[test]
+fn a_transition_counts_once_however_its_time_is_spelled() {
+    let events = events();
+    for task in 0..200 {
+        // To the microsecond, with the rest of a clock's nanoseconds.
+        let nanos = NOW + task * 1_234_567_000 + 321;
+        let payload = |time| Map::of([("task_id", Value::Int(task)), ("transitioned_at", time)]);
+        let iso = crate::event::instant::print(nanos);
+        publish(&events, "task.completed", &payload(Value::Time(nanos)), task);
+        publish(&events, "task.completed", &payload(float(nanos as f64 / 1e9)), task);
+        publish(
+            &events,
+            "task.completed",
+            &payload(text(&format!("{}Z", &iso[..23]))),
+            task,
+        );
+        publish(&events, "task.retry_requested", &payload(Value::Time(nanos)), task);
+        publish(
+            &events,
+            "task.completed",
+            &payload(text(&format!("{}Z", &iso[..23]))),
+            task,
+        );
+    }
+    assert_eq!(counted(&events, "task_completed_total", &["", ""]), 200);
+}
+
+#[test]
 fn two_failures_and_one_retry_are_two_and_one() {
     for marked in [false, true] {
         let (one, other) = two_processes();
@@ -407,6 +434,74 @@ fn the_start_of_a_retry_takes_the_place_of_the_first() {
 }
 
 #[test]
+fn the_wait_between_two_attempts_is_nobodys() {
+    let (one, other) = two_processes();
+    publish(&one, "step.execution_requested", &step(7), 0);
+    let failed = publish(&other, "step.failed", &step(7), 1);
+    assert_eq!((failed.start, failed.end), (Some(0), SECOND));
+    // Of the next attempt only the end is told, by who has seen the start of the first.
+    let completed = publish(&one, "step.completed", &step(7), 100);
+    assert_eq!((completed.start, completed.pending.is_some()), (None, true));
+    assert_eq!(degraded(&one, "unknown_start"), 1);
+    assert_eq!(observed(&one, "step_duration_seconds", &STEP_FAILED), (1, 1.0));
+    assert_eq!(observed(&one, "step_duration_seconds", &STEP_DONE), (0, 0.0));
+}
+
+#[test]
+fn a_task_that_is_queued_again_goes_on() {
+    let (one, other) = two_processes();
+    let task = |at: i64| Map::of([("task_id", Value::Int(1))]).with("transitioned_at", Value::Time(NOW + at * SECOND));
+    publish(&one, "task.start_requested", &task(0), 0);
+    publish(&other, "task.start_requested", &task(50), 50);
+    publish(&one, "task.completed", &task(60), 60);
+    assert_eq!(
+        observed(&one, "task_duration_seconds", &["", "", "completed"]),
+        (1, 60.0)
+    );
+    // The process that began it may be dead, but not its attempt at a step.
+    publish(
+        &one,
+        "step.execution_requested",
+        &step(7).with("attempt", Value::Int(1)),
+        100,
+    );
+    publish(
+        &other,
+        "step.execution_requested",
+        &step(7).with("attempt", Value::Int(2)),
+        150,
+    );
+    publish(&other, "step.completed", &step(7), 160);
+    assert_eq!(observed(&one, "step_duration_seconds", &STEP_DONE), (1, 10.0));
+}
+
+#[test]
+fn a_long_task_outlives_thousands_of_steps() {
+    let (one, other) = two_processes();
+    let task = Map::of([("task_id", Value::Int(1))]);
+    publish(&one, "task.start_requested", &task, 0);
+    for number in 0..5_000 {
+        for name in [
+            "step.initialize_requested",
+            "step.before_transition",
+            "step.execution_requested",
+            "step.before_handle",
+            "step.handle",
+            "step.failed",
+            "step.retry_requested",
+        ] {
+            let payload = Map::of([("step_id", Value::Int(number)), ("transitioned_at", Value::Int(number))]);
+            publish(&one, name, &payload, 1);
+        }
+    }
+    publish(&other, "task.completed", &task, 60);
+    assert_eq!(
+        observed(&one, "task_duration_seconds", &["", "", "completed"]),
+        (1, 60.0)
+    );
+}
+
+#[test]
 fn an_end_waits_for_a_duplicate_that_knows_the_start() {
     let (one, other) = two_processes();
     let first = publish(&one, "step.completed", &step(7), 5);
@@ -422,6 +517,31 @@ fn an_end_waits_for_a_duplicate_that_knows_the_start() {
     }
     assert_eq!(observed(&one, "step_duration_seconds", &STEP_DONE), (1, 2.0));
     assert_eq!(counted(&one, "step_completed_total", &STEP), 1);
+}
+
+#[test]
+fn times_centuries_apart_make_no_duration() {
+    let events = events();
+    let centuries = step(7)
+        .with("started_at", text("1700-01-01T00:00:00Z"))
+        .with("completed_at", text("2200-01-01T00:00:00Z"));
+    let told = publish(&events, "step.completed", &centuries, 0);
+    assert_eq!((told.start, told.pending.is_some()), (None, true));
+    assert_eq!(degraded(&events, "unknown_start"), 1);
+    assert!(events.registry().find("step_duration_seconds").is_none());
+    // The extremes of what there is room for, as starts and as ends.
+    let extremes = [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX];
+    for (index, (start, end)) in extremes
+        .iter()
+        .flat_map(|start| extremes.map(|end| (*start, end)))
+        .enumerate()
+    {
+        let payload = |at| step(100 + index as i64).with("transitioned_at", Value::Time(at));
+        publish(&events, "step.execution_requested", &payload(start), 0);
+        publish(&events, "step.completed", &payload(end), 0);
+    }
+    let (count, sum) = observed(&events, "step_duration_seconds", &STEP_DONE);
+    assert!(count > 0 && sum >= 0.0, "{count} {sum}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) fn moment(payload: &dyn Payload, published_ns: i64) -> i64 {
 /// When it began, by the payload. What cannot be is passed over.
 pub(super) fn start(payload: &dyn Payload, end_ns: i64) -> Option<i64> {
     told(payload, Key::STARTED_AT)
-        .filter(|start| *start <= end_ns)
+        .filter(|start| can_last(*start, end_ns))
         .or_else(|| {
             DURATIONS
                 .iter()
@@ -44,7 +44,13 @@ pub(super) fn block(times: &Times, end_ns: i64) -> Option<i64> {
     let own = times
         .own_block
         .unwrap_or(times.end_ns.saturating_sub(times.start_ns) >= BLOCK);
-    (own && times.start_ns <= end_ns).then_some(times.start_ns)
+    (own && can_last(times.start_ns, end_ns)).then_some(times.start_ns)
+}
+
+/// Whether something may have begun and ended then. Payloads may bring any two times, even centuries apart, whose
+/// difference there is no room for.
+pub(super) fn can_last(start_ns: i64, end_ns: i64) -> bool {
+    end_ns.checked_sub(start_ns).is_some_and(|length| length >= 0)
 }
 
 fn told(payload: &dyn Payload, key: Key) -> Option<i64> {
@@ -96,6 +102,11 @@ mod tests {
             began(&Map::of([("started_at", Value::Int(101)), ("duration", float(3.0))])),
             Some(97 * second)
         );
+        // Nor is one so long ago that nobody can say how long.
+        let long_ago = Map::of([("started_at", Value::Time(i64::MIN)), ("duration", float(3.0))]);
+        assert_eq!(start(&long_ago, i64::MAX), Some(i64::MAX - 3 * second));
+        assert_eq!(start(&long_ago, i64::MIN), Some(i64::MIN));
+        assert_eq!(start(&Map::of([("duration", float(3.0))]), i64::MIN + second), None);
         for nonsense in [
             float(f64::NAN),
             float(-1.0),
@@ -120,5 +131,6 @@ mod tests {
         assert_eq!(block(&times(None, END - BLOCK), END), Some(END - BLOCK));
         assert_eq!(block(&times(None, END - BLOCK + 1), END), None);
         assert_eq!(block(&times(Some(true), END - 5), END - 6), None);
+        assert_eq!(block(&times(Some(true), i64::MIN), END), None);
     }
 }

@@ -269,6 +269,7 @@ impl<'e> Told<'e> {
     /// How long it took, in seconds.
     #[must_use]
     pub fn duration(&self) -> Option<f64> {
-        self.start_ns.map(|start| (self.end_ns - start) as f64 / 1e9)
+        let nanos = self.start_ns.and_then(|start| self.end_ns.checked_sub(start));
+        nanos.map(|nanos| nanos as f64 / 1e9)
     }
 }

@@ -4,7 +4,8 @@
 //! of one name apart is a *mark*: the attempt, or the transition's own time. A mark that was met is a duplicate's. An
 //! event without a new mark is a duplicate when the last transition of its task or step was of the same name, and the
 //! two have no kind of mark in common, so that nothing says they differ. So `failed`, `retry_requested`, `failed` is
-//! two failures.
+//! two failures. An attempt is met for an hour: the notes outlive a database that is made anew, in which the same task
+//! has the same attempts again.
 //!
 //! All of it stands in [`Notes`], which all processes share. Of one transition that several threads or processes tell
 //! at once, exactly one is taken for the first:
@@ -12,7 +13,8 @@
 //! - of those that carry an attempt, the one that [`Notes::first`] says;
 //! - the note of a time says with which attempt it came, so that the first of an attempt does not take a time that a
 //!   duplicate of its own noted meanwhile for another's;
-//! - of those that have no mark in common, the one that changes the note of the last transition first.
+//! - of those that have no mark in common, the one that changes the note of the last transition first;
+//! - one whose mark another telling has added to that note in the meantime is none.
 //!
 //! Events that only accompany transitions (`before_handle`) are told apart in the same way, but what was last is, for
 //! each of them, the transition that it accompanied.
@@ -45,6 +47,8 @@ const TIME_KNOWN: u64 = ATTEMPT_KNOWN << 1;
 const MARKS_AT: u32 = NAME_BITS + COUNT_BITS + 2;
 const NAME: u64 = (1 << NAME_BITS) - 1;
 const MARK: u64 = (1 << MARK_BITS) - 1;
+/// How many seconds an attempt is known by its number. Notes outlive databases, in which ids begin again.
+const ATTEMPTS_LAST_S: u32 = 3600;
 /// A time that came without an attempt.
 const ALONE: u64 = 0;
 
@@ -108,13 +112,18 @@ pub(super) fn is_first(notes: &Notes, event: Event<'_>, now_s: u32) -> bool {
         }
     };
     let name = name & NAME;
+    let before = notes.get(scope).map(Last);
     let unmet = meets_first(notes, named, &event.marks, now_s);
     let mut first = false;
     notes.update(scope, now_s, |last| {
         let last = last.map(Last);
         let same = last.filter(|last| last.name() == name);
+        // Meanwhile a duplicate may have told that the last transition has this one's mark too. What stood there before
+        // this event noted its marks cannot be its own: that so few bits are equal would be chance.
+        let is_other =
+            |last: Last| last.is_comparable(&event.marks) && (Some(last) == before || !last.is_same(&event.marks));
         // Whoever met a mark before is a duplicate; who did not may still be one of the last transition.
-        first = unmet && same.is_none_or(|last| last.is_comparable(&event.marks));
+        first = unmet && same.is_none_or(is_other);
         if first {
             let count = last.map_or(0, |last| last.count() + 1);
             return Some(Last::new(name, count).with(&event.marks).0);
@@ -129,8 +138,17 @@ pub(super) fn is_first(notes: &Notes, event: Event<'_>, now_s: u32) -> bool {
 
 /// Notes the event's marks, and answers whether it is the first with each of them.
 fn meets_first(notes: &Notes, named: u64, marks: &Marks, now_s: u32) -> bool {
-    let won = marks.attempt.is_none_or(|attempt| notes.first(named ^ attempt, now_s));
-    let Some(time) = marks.time else { return won };
+    let Some(time) = marks.time else {
+        return marks
+            .attempt
+            .is_none_or(|attempt| is_new(notes, named ^ attempt, now_s));
+    };
+    let won = marks.attempt.is_none_or(|attempt| {
+        // A time that was noted before the attempt is noted is not that of a duplicate that came in between. If it came
+        // with this attempt, that has expired since.
+        let unknown = notes.get(named ^ time).is_none();
+        is_new(notes, named ^ attempt, now_s) && unknown
+    });
     let owner = marks.attempt.map_or(ALONE, |attempt| attempt >> 13 | 1);
     let noted = notes.update(named ^ time, now_s, |owner_noted| {
         owner_noted.is_none().then_some(owner)
@@ -138,13 +156,18 @@ fn meets_first(notes: &Notes, named: u64, marks: &Marks, now_s: u32) -> bool {
     won && noted.is_none_or(|noted| noted == owner && owner != ALONE)
 }
 
+fn is_new(notes: &Notes, attempt: u64, now_s: u32) -> bool {
+    notes.first_within(ATTEMPTS_LAST_S, attempt, now_s)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::interleavings::{explore, World};
     use proptest::prelude::*;
     use std::collections::{HashMap, HashSet};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::{Barrier, LazyLock};
 
     fn marks(attempt: Option<u64>, time: Option<u64>) -> Marks {
         // Spread over all bits, as hashes are.
@@ -204,6 +227,34 @@ mod tests {
         assert!(tell(&notes, "failed", marks(Some(2), None)));
         assert!(!tell(&notes, "failed", marks(Some(2), Some(200))));
         assert!(tell(&notes, "failed", marks(None, Some(201))));
+    }
+
+    #[test]
+    fn an_attempt_is_met_for_an_hour_and_a_time_for_ever() {
+        let notes = Notes::private();
+        let tell = |marks, now_s| {
+            let event = Event {
+                entity: 7,
+                name: "failed",
+                marks,
+                beside: None,
+            };
+            is_first(&notes, event, now_s)
+        };
+        let hour = ATTEMPTS_LAST_S + 4;
+        assert!(tell(marks(Some(1), Some(100)), 0));
+        assert!(!tell(marks(Some(1), None), 3_000));
+        assert!(tell(marks(Some(1), None), hour));
+        assert!(!tell(marks(Some(1), Some(101)), hour));
+        // The time is known as well by now.
+        for now_s in [2 * hour, 3 * hour] {
+            assert!(!tell(marks(Some(1), Some(101)), now_s));
+            assert!(!tell(marks(None, Some(100)), now_s));
+        }
+        assert!(tell(marks(Some(1), Some(102)), 4 * hour));
+        assert!(!tell(marks(Some(1), Some(103)), 4 * hour));
+        // Without marks there is no telling.
+        assert!(!tell(Marks::default(), 9 * hour));
     }
 
     #[test]
@@ -294,6 +345,69 @@ mod tests {
                 }
             });
             assert_eq!(first.load(Ordering::Relaxed), 1, "round {round}");
+        }
+    }
+
+    /// One transition of a task that began, told by three.
+    struct Tellings {
+        entity: u64,
+        firsts: AtomicUsize,
+    }
+
+    /// Fresh notes are large, and entities are told apart anyway.
+    static NOTES: LazyLock<Notes> = LazyLock::new(Notes::private);
+    static ENTITIES: AtomicU64 = AtomicU64::new(0);
+
+    impl World for Tellings {
+        type Process = Self;
+
+        fn new(_: usize) -> Self {
+            let number = ENTITIES.fetch_add(1, Ordering::Relaxed);
+            // Before anything is forgotten.
+            if number % 1_000 == 0 {
+                NOTES.clear();
+            }
+            Self {
+                entity: chain(number, "task"),
+                firsts: AtomicUsize::new(0),
+            }
+        }
+
+        fn process(&self, _: usize) -> &Self {
+            self
+        }
+
+        fn conclude(&self) {
+            assert_eq!(self.firsts.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    impl Tellings {
+        fn tell(&self, name: &str, marks: Marks) -> bool {
+            let event = Event {
+                entity: self.entity,
+                name,
+                marks,
+                beside: None,
+            };
+            is_first(&NOTES, event, 0)
+        }
+    }
+
+    #[test]
+    fn whatever_comes_in_between_one_of_three_tellings_is_first() {
+        let (attempt, time, both) = (marks(Some(1), None), marks(None, Some(1)), marks(Some(1), Some(1)));
+        for told in [[time, attempt, both], [Marks::default(), attempt, time]] {
+            let parts = told.map(|marks| {
+                move |tellings: &Tellings| {
+                    let first = tellings.tell("failed", marks);
+                    tellings.firsts.fetch_add(usize::from(first), Ordering::Relaxed);
+                }
+            });
+            explore::<Tellings>(
+                &|before| assert!(before.tell("started", both)),
+                &[&parts[0], &parts[1], &parts[2]],
+            );
         }
     }
 

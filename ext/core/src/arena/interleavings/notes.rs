@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// Keys of one bucket, of both kinds of notes.
 static KEYS: std::sync::LazyLock<Vec<u64>> = std::sync::LazyLock::new(|| Table::keys_of_one_bucket(12));
 
+const HOUR: u32 = 3600;
+
 struct Process {
     map: Arc<Mapping>,
     start: u64,
@@ -49,7 +51,7 @@ impl World for Memory {
         }
         let added = self.0[0].added.load(Ordering::SeqCst);
         if added != 0 {
-            assert_eq!(self.0[0].table().get(KEYS[0]), Some(added));
+            assert_eq!(self.0[0].table().values().get(KEYS[0]), Some(added));
         }
     }
 }
@@ -61,22 +63,26 @@ impl Process {
 
     fn meet(&self, keys: std::ops::Range<usize>, now_s: u32) {
         for key in keys {
-            if self.table().first(KEYS[key], now_s) {
+            if self.table().first(KEYS[key], now_s, HOUR) {
                 self.firsts[key].fetch_add(1, Ordering::SeqCst);
             }
         }
     }
 
     fn add(&self, by: u64, now_s: u32) {
-        self.table().update(KEYS[0], now_s, |sum| Some(sum.unwrap_or(0) + by));
+        self.table()
+            .values()
+            .update(KEYS[0], now_s, |sum| Some(sum.unwrap_or(0) + by));
         self.added.fetch_add(by, Ordering::SeqCst);
     }
 
     /// Makes the notes of both kinds full, with two oldest ones of equal age.
     fn fill(&self) {
         for (index, key) in KEYS.iter().rev().take(8).enumerate() {
-            assert!(self.table().first(*key, 1000 + 4 * (index as u32 / 2)));
-            self.table().update(*key, 1000 + 4 * (index as u32 / 2), |_| Some(1));
+            assert!(self.table().first(*key, 1000 + 4 * (index as u32 / 2), HOUR));
+            self.table()
+                .values()
+                .update(*key, 1000 + 4 * (index as u32 / 2), |_| Some(1));
         }
     }
 }
@@ -94,6 +100,21 @@ fn keys_are_new_once_while_the_bucket_forgets_others() {
     let other = |process: &Process| process.meet(0..2, 1990);
     let late = |process: &Process| process.meet(0..2, 10);
     explore::<Memory>(&Process::fill, &[&one, &other, &late]);
+}
+
+#[test]
+fn a_key_that_expired_is_new_to_one_of_three() {
+    // A clock that is behind may find that it did not expire.
+    let meet = |process: &Process| process.meet(0..1, 10_000);
+    let late = |process: &Process| process.meet(0..1, 9_000);
+    let before = |process: &Process| assert!(process.table().first(KEYS[0], 5_500, HOUR));
+    explore::<Memory>(&before, &[&meet, &meet, &late]);
+    let before = |process: &Process| {
+        process.fill();
+        assert!(!process.table().first(KEYS[11], 1000, HOUR));
+    };
+    let all = |process: &Process| process.meet(10..12, 10_000);
+    explore::<Memory>(&before, &[&all, &all, &all]);
 }
 
 #[test]
