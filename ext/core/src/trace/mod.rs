@@ -7,6 +7,7 @@
 //! A fork leaves the parent's spans to the parent: the child goes on with an empty queue, under [`Contexts`] that still
 //! name the parent's spans as those around its own.
 
+mod common;
 mod contexts;
 pub mod derive;
 pub mod ids;
@@ -24,6 +25,7 @@ mod span;
 mod state;
 mod stats;
 mod story;
+mod tally;
 mod totals;
 mod tracer;
 mod worker;

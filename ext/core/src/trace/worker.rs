@@ -166,8 +166,8 @@ impl Sending<'_> {
                 self.finish(u64::MAX, DropReason::RetriesExhausted, Some(error));
             }
             Answer::Retry { error, after } => {
+                self.state.tally.fail(error);
                 let shared = &mut *self.state.shared.lock();
-                shared.last_error = Some(error);
                 shared.not_before = Some(Instant::now() + shared.backoff.next(after));
             }
         }
@@ -183,10 +183,12 @@ impl Sending<'_> {
         }
         let spans = batch.spans as u64;
         let lost = lost.min(spans);
-        shared.exported += spans - lost;
-        shared.dropped[reason as usize] += lost;
-        if error.is_some() {
-            shared.last_error = error;
+        // Before the lock is given back: a flush that waits for it looks at what was dropped.
+        let tally = &self.state.tally;
+        tally.export(spans - lost);
+        tally.lose(reason, lost);
+        if let Some(error) = error {
+            tally.fail(error);
         }
         drop(shared);
         if spans > lost {
