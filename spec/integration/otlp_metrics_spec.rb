@@ -212,6 +212,23 @@ RSpec.describe "Metrics that are pushed by OTLP" do
       expect(@collector.requests.size).to be <= 2
     end
 
+    it "are there once when a process has ended whose spans were taken long before" do
+      FaultyCollector.open do |traces|
+        process = @room.spawn(pushing(@room, @collector.endpoint, interval: 3600, more: <<~RUBY))
+          config.traces.enabled = true
+          config.traces.endpoint = #{traces.endpoint.inspect}
+        RUBY
+        expect(process.run("TaskerTelemetry.flush(timeout: 30)")).to be(true)
+        before = @collector.requests.size
+        traces.slow(seconds: 0.3)
+        @collector.slow(seconds: 1)
+        process.run('ORDERS.increment(7, status: "paid"); TaskerTelemetry.span("last") { nil }')
+        expect(process.run("TaskerTelemetry.shutdown(timeout: 30)", within: 60)).to be(true)
+        expect([@collector.requests.size - before, total(@collector)]).to eq([1, 7])
+        expect(traces.received_spans.map(&:name)).to eq(["last"])
+      end
+    end
+
     it "hold what a process counts that ends while the elected one ends, too late for its last push" do
       elected, other = Array.new(2) { @room.spawn(pushing(@room, @collector.endpoint, interval: 3600)) }
       elected.run('ORDERS.increment(status: "paid"); TaskerTelemetry.flush(timeout: 20)')

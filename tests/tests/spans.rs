@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::export::transports::otlp;
 use tasker_telemetry_core::trace::{
@@ -396,6 +397,45 @@ fn shutting_down_is_bounded_and_counts_what_is_lost() {
     assert_eq!(sending.totals.dropped(DropReason::Shutdown), 5);
     assert_eq!(sending.tracer.stats().state, Condition::Shutdown);
     assert!(!sending.runtime.is_running());
+}
+
+#[test]
+fn what_ends_while_the_tracer_shuts_down_is_counted() {
+    for _ in 0..50 {
+        let sending = Sending::to(
+            &format!("http://{}", nobody()),
+            &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")],
+        );
+        let (tracer, going) = (&sending.tracer, &AtomicUsize::new(0));
+        let recorded: usize = std::thread::scope(|scope| {
+            let tell = move |held: bool| {
+                let mut recorded = 0;
+                going.fetch_add(1, Ordering::SeqCst);
+                while tracer.is_enabled() {
+                    let mut span = tracer.start("span", SpanKind::Internal, None);
+                    recorded += usize::from(span.is_recording());
+                    span.end(None);
+                    if held {
+                        let id = SpanId::from(recorded as u64 + 1);
+                        tracer.hold(
+                            recorded as u64,
+                            SpanRecord::new(TraceId::from(1), id, "held", 0, 1),
+                            Priority::Normal,
+                        );
+                        recorded += 1;
+                    }
+                }
+                recorded
+            };
+            let threads = [false, true, true].map(|held| scope.spawn(move || tell(held)));
+            until("all to record", || (going.load(Ordering::SeqCst) == 3).then_some(()));
+            tracer.close();
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+        let stats = tracer.stats();
+        assert_eq!((stats.queued, stats.pending), (0, 0));
+        assert_eq!(stats.dropped.values().sum::<u64>() as usize, recorded);
+    }
 }
 
 #[test]

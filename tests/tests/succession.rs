@@ -65,6 +65,40 @@ fn each_collector_gets_what_was_recorded_for_it() {
 }
 
 #[test]
+fn what_is_told_of_spans_is_told_of_those_of_all_settings() {
+    let (first, second) = (Collector::start(), Collector::start());
+    let sending = Sending::to(&first.url(), &[LATER]);
+    span(&sending.tracer, "sent");
+    assert!(sending.flush());
+    first.otherwise(Behaviour::Hang);
+    span(&sending.tracer, "waits");
+    let fresh = change(&sending.tracer, Some(&second));
+    span(&fresh, "waits too");
+    let stats = fresh.stats();
+    assert_eq!(
+        (stats.exported, stats.queued, stats.endpoint),
+        (1, 2, second.url() + "/v1/traces")
+    );
+    assert!(!fresh.shutdown(Duration::from_millis(10), &|| false));
+    let again = change(&fresh, Some(&first)).stats();
+    assert_eq!((again.exported + again.dropped["shutdown"], again.queued), (3, 0));
+}
+
+#[test]
+fn a_change_while_the_process_shuts_down_opens_nothing() {
+    let collector = Collector::start();
+    let sending = Sending::to(&collector.url(), &[LATER]);
+    let fresh = sending.tracer.succeed(settings(Some(&collector))).unwrap();
+    sending.tracer.close();
+    sending.tracer.retire(&fresh);
+    assert!(!fresh.is_enabled());
+    let sending = Sending::to(&collector.url(), &[LATER]);
+    let fresh = change(&sending.tracer, Some(&collector));
+    sending.tracer.close();
+    assert!(!fresh.is_enabled());
+}
+
+#[test]
 fn what_waits_outlasts_forks_and_many_changes() {
     let collector = Collector::start();
     let sending = Sending::to(&collector.url(), &[LATER]);

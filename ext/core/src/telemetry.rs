@@ -386,8 +386,18 @@ impl Telemetry {
     }
 
     /// Sends what was recorded until now. Whether all of it was taken in time.
+    ///
+    /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        self.deliver(timeout, cancelled, |tracer| tracer.flush(timeout, cancelled))
+        let deadline = Instant::now() + timeout;
+        let push = self.push();
+        let asked = push.as_ref().map(|push| push.ask());
+        let sent = self.tracing.load_full().tracer.flush(timeout, cancelled);
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let pushed = push
+            .zip(asked)
+            .is_none_or(|(push, asked)| push.wait(asked, rest, cancelled));
+        pushed && sent
     }
 
     /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
@@ -395,11 +405,9 @@ impl Telemetry {
         let deadline = Instant::now() + timeout;
         let rest = || deadline.saturating_duration_since(Instant::now());
         self.pusher.leave();
-        let mut delivered = self.deliver(timeout, cancelled, |tracer| tracer.shutdown(timeout, cancelled));
-        if cancelled() {
-            return false;
-        }
-        if let Some(push) = self.push() {
+        let mut delivered = self.flush(timeout, cancelled);
+        let push = self.push();
+        if let Some(push) = &push {
             // Of processes that end at once, the last one is to push what all have counted.
             while self.pusher.another_leaves() {
                 while self.pusher.another_leaves() && !rest().is_zero() && !cancelled() {
@@ -410,23 +418,18 @@ impl Telemetry {
                     break;
                 }
             }
+        }
+        if cancelled() {
+            return false;
+        }
+        // The thread first: to take one worker away is to begin the others anew, and would cut off what they send.
+        let ended = self.runtime.shutdown(rest());
+        if let Some(push) = push {
             push.stop();
             self.pusher.resign();
         }
-        self.runtime.shutdown(rest()) && delivered
-    }
-
-    /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.
-    fn deliver(&self, timeout: Duration, cancelled: &dyn Fn() -> bool, spans: impl FnOnce(&Tracer) -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
-        let push = self.push();
-        let asked = push.as_ref().map(|push| push.ask());
-        let sent = spans(&self.tracing.load_full().tracer);
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let pushed = push
-            .zip(asked)
-            .is_none_or(|(push, asked)| push.wait(asked, rest, cancelled));
-        pushed && sent
+        let kept = self.tracing.load_full().tracer.close();
+        ended && kept && delivered
     }
 
     /// To be called before a fork: nothing may run in the background then.

@@ -112,7 +112,10 @@ module Otlp
       end
 
       def slow(request, seconds:)
-        gone_within?(seconds) ? false : answer(request, 200)
+        return answer(request, 200) unless gone_within?(seconds)
+
+        @server.record(**request, status: nil)
+        false
       end
 
       def hang(request)

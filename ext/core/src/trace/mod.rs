@@ -9,6 +9,7 @@
 
 mod attributes;
 mod batch;
+mod common;
 mod contexts;
 pub mod derive;
 mod encode;
@@ -28,6 +29,7 @@ mod span;
 mod state;
 mod stats;
 mod story;
+mod tally;
 mod totals;
 mod tracer;
 mod worker;

@@ -5,10 +5,10 @@ use super::encode::Encoded;
 use super::pending::Pending;
 use super::queue::{Pushed, Queue};
 use super::record::{Priority, SpanRecord};
-use super::totals::DropReason;
+use super::tally::Tally;
 use crate::export::transports::otlp::Backoff;
 use crate::runtime::{Condvar, Mutex};
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -25,10 +25,6 @@ pub(super) struct Shared {
     /// Until when nothing is tried. Here, so that a fork does not cut the wait short.
     pub(super) not_before: Option<Instant>,
     pub(super) backoff: Backoff,
-    pub(super) exported: u64,
-    pub(super) dropped: [u64; DropReason::ALL.len()],
-    pub(super) start_unknown: u64,
-    pub(super) last_error: Option<String>,
 }
 
 /// What waits, taken out of one process's state for another's.
@@ -49,12 +45,12 @@ pub(super) struct State {
     /// Told when the first span waits for its start.
     pub(super) wake_pending: Notify,
     pub(super) batch_size: usize,
-    /// Spans that sampling left out.
-    pub(super) unsampled: AtomicU64,
+    /// The process's.
+    pub(super) tally: Arc<Tally>,
 }
 
 impl State {
-    pub(super) fn new(queue_size: usize, batch_size: usize) -> Self {
+    pub(super) fn new(queue_size: usize, batch_size: usize, tally: Arc<Tally>) -> Self {
         Self {
             shared: Mutex::new(Shared {
                 queue: Queue::new(queue_size),
@@ -64,16 +60,12 @@ impl State {
                 hurry: false,
                 not_before: None,
                 backoff: Backoff::default(),
-                exported: 0,
-                dropped: [0; DropReason::ALL.len()],
-                start_unknown: 0,
-                last_error: None,
             }),
             settled: Condvar::new(),
             wake: Notify::new(),
             wake_pending: Notify::new(),
             batch_size,
-            unsampled: AtomicU64::new(0),
+            tally,
         }
     }
 
@@ -87,15 +79,6 @@ impl State {
 }
 
 impl Shared {
-    /// Puts a span in line.
-    pub(super) fn push(&mut self, span: Encoded, priority: Priority) -> Pushed {
-        let pushed = self.queue.push(span, priority);
-        if pushed != Pushed::In {
-            self.dropped[DropReason::QueueFull as usize] += 1;
-        }
-        pushed
-    }
-
     /// Takes out all that waits.
     pub(super) fn unload(&mut self) -> Load {
         Load {
@@ -115,8 +98,8 @@ impl Shared {
         self.oldest().is_some_and(|oldest| oldest <= self.flush_until)
     }
 
-    /// All that was dropped, whatever the reason.
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped.iter().sum()
+    /// Spans that wait, with those on their way.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len() + self.batch.as_ref().map_or(0, |batch| batch.spans)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use super::state::Shared;
+use super::tally::Tally;
 use super::totals::DropReason;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -54,11 +55,25 @@ pub struct Stats {
     pub last_error: Option<String>,
 }
 
+/// What waits in the tracers of a process, the newest one last.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    queued: usize,
+    pending: usize,
+    not_before: Option<Instant>,
+}
+
+impl Waiting {
+    pub(super) fn add(&mut self, shared: &Shared) {
+        self.queued += shared.waiting();
+        self.pending += shared.pending.len();
+        self.not_before = shared.not_before.or(self.not_before);
+    }
+}
+
 impl Stats {
-    pub(super) fn of(settings: &Settings, shared: &Shared, unsampled: u64, closed: bool) -> Self {
-        let sending = shared.batch.as_ref().map_or(0, |batch| batch.spans);
-        let queued = shared.queue.len() + sending;
-        let state = match (settings.enabled, closed, shared.not_before, queued) {
+    pub(super) fn of(settings: &Settings, waiting: &Waiting, tally: &Tally, closed: bool) -> Self {
+        let state = match (settings.enabled, closed, waiting.not_before, waiting.queued) {
             (false, ..) => Condition::Disabled,
             (_, true, ..) => Condition::Shutdown,
             (_, _, Some(_), _) => Condition::Retrying,
@@ -69,20 +84,20 @@ impl Stats {
             state,
             endpoint: settings.destination.endpoint(),
             protocol: settings.destination.protocol.name(),
-            queued,
+            queued: waiting.queued,
             queue_size: settings.queue_size,
-            pending: shared.pending.len(),
-            exported: shared.exported,
+            pending: waiting.pending,
+            exported: tally.exported(),
             dropped: DropReason::ALL
                 .iter()
-                .map(|reason| (reason.name(), shared.dropped[*reason as usize]))
+                .map(|reason| (reason.name(), tally.dropped(*reason)))
                 .collect(),
-            unsampled,
-            start_unknown: shared.start_unknown,
-            retry_in: shared
+            unsampled: tally.unsampled(),
+            start_unknown: tally.start_unknown(),
+            retry_in: waiting
                 .not_before
                 .map(|until| until.saturating_duration_since(Instant::now()).as_secs_f64()),
-            last_error: shared.last_error.clone(),
+            last_error: tally.last_error(),
         }
     }
 }

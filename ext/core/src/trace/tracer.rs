@@ -1,18 +1,18 @@
 //! Makes spans, and hands them to the process's runtime.
 
 use super::batch::Batch;
+use super::common::Common;
 use super::contexts::Contexts;
 use super::derive::Identity;
 use super::encode::{encode, Encoded};
 use super::ids;
 use super::limits::Limits;
-use super::lineage::Lineage;
 use super::queue::Pushed;
 use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
 use super::settings::Settings;
 use super::span::{Recording, Span};
-use super::state::{Load, State};
-use super::stats::Stats;
+use super::state::{Load, Shared, State};
+use super::stats::{Stats, Waiting};
 use super::totals::{DropReason, Totals};
 use super::worker::Sender;
 use crate::arena::fork;
@@ -24,7 +24,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a wait looks whether it is to be given up.
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) struct Inner {
     pub(super) settings: Settings,
     pub(super) scope: InstrumentationScope,
-    contexts: Arc<Contexts>,
+    common: Arc<Common>,
     state: PerProcess<State>,
     runtime: Arc<Runtime>,
     pub(super) totals: Arc<dyn Totals>,
@@ -48,7 +48,6 @@ pub(super) struct Inner {
     predecessors: ArcSwap<Vec<Tracer>>,
     /// What waits, while this process becomes another one. Taken by the thread that does that, and by no other.
     moving: Mutex<Load>,
-    lineage: Arc<Lineage>,
 }
 
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
@@ -82,7 +81,7 @@ impl Tracer {
     /// # Errors
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
-        Self::with(settings, runtime, totals, Arc::default(), Arc::default())
+        Self::with(settings, runtime, totals, Arc::default())
     }
 
     /// A tracer for other settings that goes on where this one stands: what is current stays so. Once it is in use, this
@@ -94,15 +93,12 @@ impl Tracer {
         let Inner {
             runtime,
             totals,
-            contexts,
-            lineage,
+            common,
             ..
         } = &*self.inner;
-        let (totals, contexts) = (Arc::clone(totals), Arc::clone(contexts));
-        let successor = Self::with(settings, runtime, totals, contexts, Arc::clone(lineage))?;
+        let successor = Self::with(settings, runtime, Arc::clone(totals), Arc::clone(common))?;
         // A process that has shut down stays so.
-        let closed = self.inner.closed.load(Ordering::SeqCst);
-        successor.inner.closed.store(closed, Ordering::SeqCst);
+        successor.inner.closed.store(self.inner.is_closed(), Ordering::SeqCst);
         Ok(successor)
     }
 
@@ -110,20 +106,19 @@ impl Tracer {
         settings: Settings,
         runtime: &Arc<Runtime>,
         totals: Arc<dyn Totals>,
-        contexts: Arc<Contexts>,
-        lineage: Arc<Lineage>,
+        common: Arc<Common>,
     ) -> otlp::Result<Self> {
         let client = settings
             .enabled
             .then(|| otlp::Client::new(settings.destination.clone()));
         let client = client.transpose()?;
-        let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size));
+        let state = PerProcess::new(State::new(settings.queue_size, settings.batch_size, common.tally()));
         let inner = Arc::new(Inner {
             settings,
             scope: InstrumentationScope::builder("tasker_telemetry")
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
-            contexts,
+            common,
             state,
             runtime: Arc::clone(runtime),
             totals,
@@ -132,7 +127,6 @@ impl Tracer {
             successor: OnceLock::new(),
             predecessors: ArcSwap::default(),
             moving: Mutex::default(),
-            lineage,
         });
         if let Some(client) = client {
             let worker: Arc<dyn Worker> = Arc::new(Sender::new(&inner, client));
@@ -207,7 +201,7 @@ impl Tracer {
 
     /// Sends a span that is already over. Whether it is kept by sampling.
     pub fn emit(&self, mut record: SpanRecord, priority: Priority) -> bool {
-        if !self.is_enabled() {
+        if !self.inner.settings.enabled {
             return false;
         }
         let sampled = record.sampled.unwrap_or_else(|| self.sampled(record.trace_id, None));
@@ -222,17 +216,17 @@ impl Tracer {
     /// Lets a span whose start is not known wait up to a second for [`Self::complete`]; then it is sent as it is, with
     /// the attribute `tasker_telemetry.start_unknown`. Flushing and shutting down send it at once.
     pub fn hold(&self, key: u64, record: SpanRecord, priority: Priority) {
-        if !self.is_enabled() {
-            return;
-        }
         let state = self.state();
         let mut shared = state.shared.lock();
         if let Some(successor) = self.inner.successor.get() {
             drop(shared);
             return successor.hold(key, record, priority);
         }
+        if !self.is_enabled() {
+            drop(shared);
+            return self.inner.refuse(&state);
+        }
         let over = shared.pending.hold(key, record, priority, Instant::now());
-        shared.start_unknown += u64::from(over.is_some());
         let first = shared.pending.len() == 1;
         drop(shared);
         if first {
@@ -240,6 +234,7 @@ impl Tracer {
         }
         self.inner.runtime.start();
         if let Some((record, priority)) = over {
+            state.tally.miss_starts(1);
             self.emit(record, priority);
         }
     }
@@ -270,7 +265,7 @@ impl Tracer {
     /// The spans that are current.
     #[must_use]
     pub fn contexts(&self) -> &Contexts {
-        &self.inner.contexts
+        &self.inner.common.contexts
     }
 
     /// What ids are derived within.
@@ -288,7 +283,7 @@ impl Tracer {
     /// Whether spans are taken.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.inner.settings.enabled && !self.inner.closed.load(Ordering::Relaxed)
+        self.inner.settings.enabled && !self.inner.is_closed()
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -302,7 +297,7 @@ impl Tracer {
             return true;
         }
         if !sampled {
-            self.state().unsampled.fetch_add(1, Ordering::Relaxed);
+            self.state().tally.leave_out();
         }
         sampled
     }
@@ -310,21 +305,26 @@ impl Tracer {
     /// Puts a span in line.
     pub(super) fn enqueue(&self, span: Encoded, priority: Priority) {
         let state = self.state();
-        if !self.is_enabled() {
-            return self.inner.drop_spans(&state, DropReason::Shutdown, 1);
-        }
-        let mut shared = state.shared.lock();
+        let shared = state.shared.lock();
         if let Some(successor) = self.inner.successor.get() {
             drop(shared);
             return successor.enqueue(span, priority);
         }
-        let pushed = shared.push(span, priority);
-        let length = shared.queue.len();
-        drop(shared);
-        self.pushed(&state, pushed, length);
+        // Asked here, since whoever closes it empties it under this lock.
+        if !self.is_enabled() {
+            drop(shared);
+            return self.inner.refuse(&state);
+        }
+        self.push(&state, shared, span, priority);
     }
 
-    fn pushed(&self, state: &State, pushed: Pushed, length: usize) {
+    fn push(&self, state: &State, mut shared: MutexGuard<'_, Shared>, span: Encoded, priority: Priority) {
+        let pushed = shared.queue.push(span, priority);
+        let length = shared.queue.len();
+        if pushed != Pushed::In {
+            state.tally.lose(DropReason::QueueFull, 1);
+        }
+        drop(shared);
         state.pushed(pushed, length);
         if length == 1 {
             self.inner.totals.settle();
@@ -344,6 +344,9 @@ impl Tracer {
         }
         if self.inner.successor.set(successor.clone()).is_err() {
             return;
+        }
+        if self.inner.is_closed() {
+            successor.close();
         }
         let pending = state.shared.lock().pending.hand_over();
         for (key, record, priority) in pending {
@@ -369,12 +372,12 @@ impl Tracer {
             let load = tracer.state().shared.lock().unload();
             *tracer.inner.moving.lock() = load;
         }
-        self.inner.lineage.leave();
+        self.inner.common.lineage.leave();
     }
 
     /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
     pub fn move_in(&self) {
-        self.inner.lineage.arrive();
+        self.inner.common.lineage.arrive();
         for tracer in self.line() {
             let load = std::mem::take(&mut *tracer.inner.moving.lock());
             let state = tracer.state();
@@ -383,11 +386,7 @@ impl Tracer {
                 state.shared.lock().batch = Some(Batch { oldest: 0, ..batch });
             }
             for (span, priority) in load.spans {
-                let mut shared = state.shared.lock();
-                let pushed = shared.push(span, priority);
-                let length = shared.queue.len();
-                drop(shared);
-                tracer.pushed(&state, pushed, length);
+                tracer.push(&state, state.shared.lock(), span, priority);
             }
             for (key, record, priority) in load.pending {
                 tracer.hold(key, record, priority);
@@ -397,7 +396,7 @@ impl Tracer {
 
     /// Whether what was begun in the process of that generation is this process's to end.
     pub(crate) fn owns(&self, generation: u32) -> bool {
-        self.inner.lineage.owns(generation)
+        self.inner.common.lineage.owns(generation)
     }
 
     /// Whether nothing waits.
@@ -443,7 +442,7 @@ impl Tracer {
         let mut shared = state.shared.lock();
         shared.oldest()?;
         let until = shared.queue.last();
-        let dropped = shared.dropped();
+        let dropped = state.tally.all_dropped();
         shared.flush_until = shared.flush_until.max(until);
         shared.hurry = true;
         drop(shared);
@@ -463,37 +462,45 @@ impl Tracer {
         if cancelled() {
             return false;
         }
-        self.line()
-            .iter()
-            .map(Self::close)
-            .fold(delivered, |all, one| all && one)
+        self.close() && delivered
     }
 
     /// Takes no span any more, and drops those that wait. Whether there was none.
-    fn close(&self) -> bool {
+    pub fn close(&self) -> bool {
+        let lost = self.line().iter().filter(|one| !one.close_alone()).count();
+        // One that is taking over just now.
+        lost == 0 && self.inner.successor.get().is_none_or(Self::close)
+    }
+
+    fn close_alone(&self) -> bool {
         self.inner.closed.store(true, Ordering::SeqCst);
         let state = self.state();
         let mut shared = state.shared.lock();
         let pending = shared.pending.all().len();
         let lost = pending + shared.queue.clear() + shared.batch.take().map_or(0, |batch| batch.spans);
+        state.tally.lose(DropReason::Shutdown, lost as u64);
         drop(shared);
-        self.inner.drop_spans(&state, DropReason::Shutdown, lost as u64);
+        if lost > 0 {
+            self.inner.totals.dropped(DropReason::Shutdown, lost as u64);
+        }
         if let Some(worker) = self.inner.worker.get() {
             self.inner.runtime.remove(worker);
         }
         lost == 0
     }
 
-    /// What has become of this process's spans.
+    /// What has become of this process's spans, also of those that go where settings before these said.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let state = self.state();
-        let shared = state.shared.lock();
+        let mut waiting = Waiting::default();
+        for one in self.line() {
+            waiting.add(&one.state().shared.lock());
+        }
         Stats::of(
             &self.inner.settings,
-            &shared,
-            state.unsampled.load(Ordering::Relaxed),
-            self.inner.closed.load(Ordering::Relaxed),
+            &waiting,
+            &self.inner.common.tally(),
+            self.inner.is_closed(),
         )
     }
 }
@@ -521,11 +528,16 @@ impl Asked<'_> {
             self.tracer.inner.runtime.start();
             shared = self.state.settled.wait_for(shared, rest.min(LOOK));
         }
-        shared.dropped() == self.dropped
+        self.state.tally.all_dropped() == self.dropped
     }
 }
 
 impl Inner {
+    /// Whether no span is taken any more. Under the lock of the state it stays so until that is given back.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Whether another tracer takes the spans, and nothing is left to send here. Then nothing will be.
     pub(super) fn is_done(&self, state: &State) -> bool {
         let shared = state.shared.lock();
@@ -542,7 +554,7 @@ impl Inner {
     /// This process's state: a child that has been forked since begins with an empty one.
     pub(super) fn state(&self) -> Arc<State> {
         self.state
-            .get(|| State::new(self.settings.queue_size, self.settings.batch_size))
+            .get(|| State::new(self.settings.queue_size, self.settings.batch_size, self.common.tally()))
     }
 
     /// Puts spans in line whose time for a start is over; all of them when a flush asks.
@@ -553,9 +565,9 @@ impl Inner {
         } else {
             shared.pending.over(Instant::now())
         };
-        shared.start_unknown += over.len() as u64;
         let next = shared.pending.next();
         drop(shared);
+        state.tally.miss_starts(over.len() as u64);
         let tracer = Tracer {
             inner: Arc::clone(self),
         };
@@ -565,10 +577,9 @@ impl Inner {
         next
     }
 
-    pub(super) fn drop_spans(&self, state: &State, reason: DropReason, spans: u64) {
-        if spans > 0 {
-            state.shared.lock().dropped[reason as usize] += spans;
-            self.totals.dropped(reason, spans);
-        }
+    /// Drops a span that came too late.
+    fn refuse(&self, state: &State) {
+        state.tally.lose(DropReason::Shutdown, 1);
+        self.totals.dropped(DropReason::Shutdown, 1);
     }
 }

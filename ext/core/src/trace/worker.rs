@@ -163,8 +163,8 @@ impl Sending<'_> {
                 self.give_up(DropReason::RetriesExhausted, error);
             }
             Answer::Retry { error, after } => {
+                self.state.tally.fail(error);
                 let shared = &mut *self.state.shared.lock();
-                shared.last_error = Some(error);
                 shared.not_before = Some(Instant::now() + shared.backoff.next(after));
             }
         }
@@ -190,8 +190,8 @@ impl Sending<'_> {
         }
         // The collector is there, whatever it thinks of these.
         shared.backoff.reset();
-        if error.is_some() {
-            shared.last_error = error;
+        if let Some(error) = error {
+            self.state.tally.fail(error);
         }
         let spans = part.spans() as u64;
         let lost = lost.min(spans);
@@ -202,13 +202,14 @@ impl Sending<'_> {
     fn give_up(&self, reason: DropReason, error: String) {
         let mut shared = self.state.shared.lock();
         let Some(batch) = shared.batch.take() else { return };
-        shared.last_error = Some(error);
+        self.state.tally.fail(error);
         self.count(shared, 0, batch.spans as u64, reason);
     }
 
-    fn count(&self, mut shared: MutexGuard<'_, Shared>, taken: u64, lost: u64, reason: DropReason) {
-        shared.exported += taken;
-        shared.dropped[reason as usize] += lost;
+    fn count(&self, shared: MutexGuard<'_, Shared>, taken: u64, lost: u64, reason: DropReason) {
+        // Before the lock is given back: a flush that waits for it looks at what was dropped.
+        self.state.tally.export(taken);
+        self.state.tally.lose(reason, lost);
         drop(shared);
         if taken > 0 {
             self.tracer.totals.exported(taken);
