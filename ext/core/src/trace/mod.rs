@@ -2,7 +2,8 @@
 //!
 //! From the bottom up: [`ids`] and [`mod@derive`] name spans, [`propagation`] reads and writes the W3C headers, [`Sampler`]
 //! and [`Limits`] say what is kept, [`SpanRecord`] and [`Span`] are spans that are over and that have begun, [`Contexts`]
-//! knows which are current, the queue bounds what waits, the worker sends it, and [`Tracer`] is all of it.
+//! knows which are current, [`Attributes`] are made of payloads, the queue bounds what waits, encoded, the worker sends it,
+//! and [`Tracer`] is all of it.
 //!
 //! A fork leaves the parent's spans to the parent: the child goes on with an empty queue, under [`Contexts`] that still
 //! name the parent's spans as those around its own.
