@@ -277,15 +277,10 @@ pub fn attributes(redactor: &Redactor, payload: &dyn Payload) -> Vec<KeyValue> {
 
 /// The name of an attribute, as it may be shown: whoever makes names of what comes in has anything in them.
 pub fn named(redactor: &Redactor, name: &str) -> String {
-    let usual = name.len() <= LONGEST_NAME && !name.bytes().any(|byte| matches!(byte, b':' | b'=' | b' '));
-    if usual {
-        return name.to_owned();
-    }
-    let kept = head(name, LONGEST_NAME);
-    let kept = if kept.len() < name.len() {
-        without_cut_url(kept)
+    let kept = if name.len() > LONGEST_NAME {
+        without_cut_url(head(name, LONGEST_NAME))
     } else {
-        kept
+        name
     };
     redactor.text(kept).into_owned()
 }
