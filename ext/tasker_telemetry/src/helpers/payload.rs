@@ -45,6 +45,15 @@ pub fn ask(asks: bool) {
     ASKS.store(asks, Ordering::Relaxed);
 }
 
+/// The value, or what the application's filters put in its place. One that cannot be asked about is not shown.
+pub fn asked(ruby: &Ruby, name: &str, value: VALUE) -> Result<VALUE, Jump> {
+    if !ASKS.load(Ordering::Relaxed) {
+        return Ok(value);
+    }
+    let shown = rescue(ruby, || filtered(name, value))?;
+    Ok(shown.unwrap_or(Qnil as VALUE))
+}
+
 /// How many entries are looked through one by one; in a larger Hash they are looked up.
 const FEW: usize = 24;
 
@@ -133,8 +142,9 @@ impl<'a> HashPayload<'a> {
     }
 
     /// A value that cannot be read is as if it were not there.
-    fn read(&self, value: VALUE) -> Option<Value<'_>> {
-        self.kept(|| field::read(self.ruby, value, self.redactor)).flatten()
+    fn read(&self, name: &str, value: VALUE) -> Option<Value<'_>> {
+        self.kept(|| field::read(self.ruby, name, value, self.redactor))
+            .flatten()
     }
 
     /// What was read. Once something passes through no more is read: Ruby code would hold it up.
@@ -155,13 +165,6 @@ impl<'a> HashPayload<'a> {
         self.kept(|| exception::read(self.ruby, exception))
     }
 
-    /// The value, or what the application's filters put in its place. One that cannot be asked about is not shown.
-    fn asked(&self, name: &str, value: VALUE) -> VALUE {
-        self.kept(|| rescue(self.ruby, || filtered(name, value)))
-            .and_then(Result::ok)
-            .unwrap_or(Qnil as VALUE)
-    }
-
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
         let value = keys.into_iter().find_map(|key| self.find(key))?;
         self.text_of(value).as_deref().map(exception::message)
@@ -171,7 +174,9 @@ impl<'a> HashPayload<'a> {
 impl Payload for HashPayload<'_> {
     #[inline]
     fn get(&self, key: Key) -> Option<Value<'_>> {
-        self.find(key).and_then(|value| self.read(value))
+        let value = self.find(key)?;
+        let name = if self.redactor.has_paths() { key.name() } else { "" };
+        self.read(name, value)
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
@@ -186,14 +191,16 @@ impl Payload for HashPayload<'_> {
                     return true;
                 }
             };
-            let value = if ASKS.load(Ordering::Relaxed) {
+            let copied = if ASKS.load(Ordering::Relaxed) || self.redactor.has_paths() {
                 // SAFETY: it is a String.
-                self.asked(&unsafe { lossy(name) }, value)
+                unsafe { lossy(name) }
             } else {
-                value
+                String::new()
             };
+            let shown = self.kept(|| asked(self.ruby, &copied, value));
+            let value = shown.unwrap_or(Qnil as VALUE);
             // Read first: the name is lent, and reading may run Ruby.
-            let Some(value) = self.read(value) else {
+            let Some(value) = self.read(&copied, value) else {
                 return !self.jump_is_set();
             };
             // SAFETY: no Ruby runs while the core has the name.

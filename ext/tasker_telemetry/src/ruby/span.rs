@@ -5,7 +5,7 @@ use crate::helpers::arguments::Arguments;
 use crate::helpers::guard::answering;
 use crate::helpers::jump::Jump;
 use crate::helpers::method::{class, define, define_recording};
-use crate::helpers::payload::HashPayload;
+use crate::helpers::payload::{asked, HashPayload};
 use crate::helpers::text::text;
 use crate::helpers::{exception, fiber, field, telemetry};
 use magnus::rb_sys::AsRawValue;
@@ -115,7 +115,8 @@ fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::re
     }
     let tracing = telemetry().tracing();
     let name = owned(ruby, *name)?;
-    let Some(value) = field::read(ruby, value.as_raw(), tracing.redactor())? else {
+    let value = asked(ruby, &name, value.as_raw())?;
+    let Some(value) = field::read(ruby, &name, value, tracing.redactor())? else {
         return Ok(());
     };
     let value = trace::shown(tracing.redactor(), &name, value);
