@@ -33,53 +33,69 @@ module TaskerTelemetry
     # @param mask [String]
     def initialize(filters, mask)
       @names, others = filters.partition { |filter| filter.is_a?(String) || filter.is_a?(Symbol) }
-      regexps, @asked = others.partition { |filter| filter.is_a?(Regexp) }
-      @patterns, backtracking = regexps.partition { |regexp| Native.linear?(linear(regexp)) }
-      @asked += backtracking
+      regexps, @callables = others.partition { |filter| filter.is_a?(Regexp) }
+      @patterns, @backtracking = regexps.partition { |regexp| Native.linear?(linear(regexp)) }
+      @paths = (@names + regexps).any? { |filter| path?(filter) }
       @mask = mask
     end
 
     # @return [Hash] what the native side is told
     def to_native
       { names: @names.map { |name| Text.of(name) }, patterns: @patterns.map { |pattern| linear(pattern) }, mask: @mask,
-        ask: !@asked.empty? }
+        ask: !(@backtracking + @callables).empty? }
     end
 
     # What the native side cannot decide.
     #
     # @param name [String] a key of a payload
     # @param value [Object]
+    # @param path [String, nil] the names of all that the key is in and its own, joined by dots; nil where it is in
+    #   nothing, or nobody asks
     # @return [Object] the value, or what is to be shown in its place
-    def call(name, value)
-      @asked.each do |filter|
-        if filter.is_a?(Regexp)
-          return @mask if filter.match?(name)
-        elsif value.is_a?(String)
-          # Rails' callables change the String that they are given.
-          value = value.dup
-          filter.arity == 2 ? filter.call(name, value) : filter.call(name, value, {})
-        end
-      end
-      value
+    def call(name, value, path = nil)
+      return @mask if @backtracking.any? { |filter| filter.match?((path if path?(filter)) || name) }
+
+      value.is_a?(String) ? replaced(name, value) : value
     end
 
     # As {#call}, with what is in a Hash or an Array. Of what is deeper or more than anybody reads, nothing is shown.
     #
     # @param (see #call)
     # @return (see #call)
-    def deep(name, value, depth = DEEPEST, room = [MOST])
+    def deep(name, value, path = nil, depth = DEEPEST, room = [MOST])
       return if (room[0] -= 1).negative?
-      return call(name, value) unless value.is_a?(Hash) || value.is_a?(Array)
 
-      inside(name, value, depth - 1, room) if depth.positive?
+      shown = call(name, value, path)
+      return shown unless shown.is_a?(Hash) || shown.is_a?(Array)
+
+      inside(name, shown, path, depth - 1, room) if depth.positive?
+    end
+
+    # @param outer [String] the path of what a key is in
+    # @param name [String] the key
+    # @return [String, nil] its path; nil where no filter is asked about paths
+    def within(outer, name)
+      "#{outer}.#{name}" if @paths
     end
 
     private
 
-    def inside(name, value, depth, room)
-      return value.first(MOST).map { |inner| deep(name, inner, depth, room) } if value.is_a?(Array)
+    def inside(name, value, path, depth, room)
+      return value.first(MOST).map { |inner| deep(name, inner, path, depth, room) } if value.is_a?(Array)
 
-      value.to_h { |key, inner| [key, deep(named(key, name), inner, depth, room)] }
+      value.to_h do |key, inner|
+        named = named(key, name)
+        [key, deep(named, inner, within(path || name, named), depth, room)]
+      end
+    end
+
+    # Rails' callables change the String that they are given.
+    def replaced(name, value)
+      @callables.reduce(value) do |shown, filter|
+        shown = shown.dup
+        filter.arity == 2 ? filter.call(name, shown) : filter.call(name, shown, {})
+        shown
+      end
     end
 
     # What has no name of its own has that of what it is in.
@@ -88,6 +104,11 @@ module TaskerTelemetry
       when String, Symbol then Text.of(key)
       else outer
       end
+    end
+
+    # Whether Rails matches a filter with paths instead of names.
+    def path?(filter)
+      filter.is_a?(Regexp) ? filter.source.include?("\\.") : filter.to_s.include?(".")
     end
 
     # The same in the native side's syntax.

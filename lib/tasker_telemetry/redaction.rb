@@ -22,7 +22,7 @@ module TaskerTelemetry
       # @param payload [Hash] made of Hashes, Arrays and scalars, without cycles
       # @return [Hash] a copy without secrets
       def payload(payload)
-        payload.to_h { |key, value| [named(key), value(Text.of(key), value)] }
+        inside(payload, nil)
       end
 
       private
@@ -32,13 +32,21 @@ module TaskerTelemetry
         key.is_a?(String) ? text(key) : key
       end
 
-      def value(key, value)
-        return TaskerTelemetry.config.filter_mask if Native.hides?(key)
+      def inside(hash, outer)
+        hash.to_h do |key, value|
+          name = Text.of(key)
+          path = TaskerTelemetry.filters.within(outer, name) if outer
+          [named(key), value(name, value, path)]
+        end
+      end
 
-        value = TaskerTelemetry.filters.call(key, value)
+      def value(name, value, path)
+        return TaskerTelemetry.config.filter_mask if Native.hides?(name, path)
+
+        value = TaskerTelemetry.filters.call(name, value, path)
         case value
-        when Hash then payload(value)
-        when Array then value.map { |each| value(key, each) }
+        when Hash then inside(value, path || name)
+        when Array then value.map { |each| value(name, each, path) }
         when String then text(value)
         else value
         end

@@ -36,7 +36,11 @@ module TaskerTelemetry
       def beginning(text, longest)
         return text if text.length <= longest
 
-        text[0, longest].sub(%r{(://)[^\s"'`<>\\]*\z}, '\1')
+        kept = text[0, longest]
+        # JSON may escape the slashes.
+        at = kept.rindex(%r{:\\*/\\*/}) or return kept
+        from = at + kept[at..][%r{\A:\\*/\\*/}].length
+        kept[from..].match?(/[\s"'`<>]|\\[nrt]/) ? kept : kept[0, from]
       end
 
       private

@@ -46,6 +46,16 @@ RSpec.describe "Secrets", :collector do
     "a Bearer token" => "sent Bearer #{secret}",
     "a URL with user info" => "could not reach https://me:#{secret}@example.org/path",
     "a URL with a token for a user" => "redis://#{secret}@example.org:6379/0",
+    "an Authorization header with parameters" => "Authorization: Token token=\"#{secret}\", nonce=\"#{secret}\"",
+    "an Authorization header of many words" => "Authorization: ApiKey id=7 #{secret}",
+    "a list of headers" => %([["Host", "a"], ["Authorization", "Token #{secret}"]]),
+    "a key and a value that begins with punctuation" => "password=;,&<#{secret}",
+    "a key and a value with punctuation" => "password=a,b;c&d)e]f'#{secret}",
+    "a key and an object" => %(password=#<struct a="#{secret}">),
+    "a key and an Array" => "tokens=['a]', '#{secret}']",
+    "XML" => "<user><password>#{secret}</password></user>",
+    "a URL with escaped slashes" => "https:\\/\\/me:#{secret}@example.org",
+    "a URL with a slash in the password" => "https://me:1234/#{secret}@example.org",
     "a query" => "GET /path?user=me&access_token=#{secret}&page=2",
     "a URL that is cut in the middle" => "#{"x" * (4_096 - 24)} https://me:#{secret}@example.org",
     "a URL that is cut later" => "#{"y" * (16_384 - 24)} https://me:#{secret}@example.org",
@@ -131,6 +141,11 @@ RSpec.describe "Secrets", :collector do
     end
     TaskerTelemetry.instrument("secret.own", my_iban: secret, card_a: secret, free_text: secret.dup,
                                              inner: { card_b: secret, free_text: secret.dup }, text: "iban=#{secret}")
+    TaskerTelemetry.span("own", free_text: secret.dup) do |span|
+      span["free_text"] = secret.dup
+      span["inner"] = { free_text: secret.dup }
+      span.add_event("event", free_text: secret.dup)
+    end
     everything = left
     expect_none(everything)
     expect(everything).to include("<none>", "gone")
@@ -156,6 +171,33 @@ RSpec.describe "Secrets", :collector do
     initial, set = @collector.spans.sort_by(&:end_ns)
     expect([initial, set].map(&:attributes)).to all eq(masked)
     expect(set.events.map(&:attributes)).to eq([masked, masked.except("deep")])
+  end
+
+  it "do not leave under filters that Rails asks about the path" do
+    outcome = run_traced(<<~'RUBY')
+      require "active_support"
+      require "active_support/parameter_filter"
+      require "json"
+      filters = ["credit_card.code", /\Aorder\.items\.price\z/, /(?<!my_)card\.pin/]
+      TaskerTelemetry.configure { |config| config.filter_parameters = filters }
+      payload = { "credit_card" => { code: 1, "number" => 2 }, "file" => { "code" => 3 }, "code" => 4,
+                  "order" => { "items" => [{ "price" => 5, "n" => 6 }] }, "credit_card.code" => 7,
+                  "in" => [{ "credit_card" => { "code" => 8 } }], "card" => { "pin" => 9 }, "my_card" => { "pin" => 10 } }
+      later = payload.to_h { |name, value| ["later.#{name}", { name => value }] }
+      TaskerTelemetry.span("paths", payload) do |span|
+        later.each { |name, value| span[name] = value }
+        span.add_event("event", payload)
+      end
+      rails = ActiveSupport::ParameterFilter.new(filters)
+      puts JSON.generate([rails.filter(payload), rails.filter(later)])
+    RUBY
+    rails, later = JSON.parse(outcome.out)
+    @collector.await_spans(1)
+    span = @collector.spans.first
+    read = ->(value) { value.is_a?(String) && value.start_with?("{", "[{") ? JSON.parse(value) : value }
+    expect(span.events.first.attributes.transform_values(&read)).to eq(rails)
+    expect(span.attributes.slice(*rails.keys, *later.keys).transform_values(&read)).to eq(rails.merge(later))
+    expect(rails.to_s.scan("FILTERED").size).to eq(5)
   end
 
   it "do not leave with requests, of one's own or to others" do
@@ -219,19 +261,20 @@ RSpec.describe "Secrets", :collector do
   it "are known from Rails' filter_parameters" do
     Application.open do |application|
       File.write("#{application.directory}/config/initializers/filter.rb",
-                 "Rails.application.config.filter_parameters += [:iban, /\\Acard/]\n")
+                 "Rails.application.config.filter_parameters += [:iban, /\\Acard/, \"pay.code\"]\n")
       outcome = application.boot(<<~RUBY, env: traced_environment.except("ARENA").merge("TRACES" => "1"))
         TaskerTelemetry.configure { |config| config.logs.enabled = true }
         Rails.logger.level = :debug
         TaskerTelemetry.events.map("secret.rails", backends: %i[traces logs])
-        TaskerTelemetry.instrument("secret.rails", iban: "#{secret}", card: "#{secret}", note: "iban=#{secret}", a: "shown")
+        TaskerTelemetry.instrument("secret.rails", iban: "#{secret}", card: "#{secret}", note: "iban=#{secret}", a: "shown",
+                                                pay: { code: "#{secret}" }, code: "shown")
         TaskerTelemetry.flush
         $stderr.puts TaskerTelemetry.status.inspect
       RUBY
       expect(outcome).to be_success, outcome.to_s
       expect(outcome.err).to include("secret.rails", "shown")
       @collector.await_spans(1)
-      expect(@collector.spans.first.attributes).to include("iban" => "[FILTERED]", "a" => "shown")
+      expect(@collector.spans.first.attributes).to include("iban" => "[FILTERED]", "a" => "shown", "code" => "shown")
       expect_none([*@collector.requests.map(&:body), outcome.err].join.b)
     end
   end

@@ -19,6 +19,21 @@ RSpec.describe TaskerTelemetry::Filters do
     expect(around.call("beef", "x")).to eq("***")
   end
 
+  it "asks a Regexp with a dot in it about the path" do
+    paths = filters(/(?<!my_)card\.pin\z/)
+    expect(paths.call("pin", 5)).to eq(5)
+    expect(paths.call("pin", 5, "card.pin")).to eq("***")
+    expect(paths.deep("card", { pin: 1, a: [{ pin: 2 }] })).to eq(pin: "***", a: [{ pin: 2 }])
+    expect(paths.deep("a", [{ "card" => [{ "pin" => 1 }] }])).to eq([{ "card" => [{ "pin" => "***" }] }])
+    expect(paths.within("a", "b")).to eq("a.b")
+    expect(filters(:pin, /card/).within("a", "b")).to be_nil
+  end
+
+  it "puts nothing in the place of all that is in what is filtered" do
+    expect(filters(/(?<!not_)pin/).deep("a", { pin: { a: 1 }, pins: [1], not_pin: { b: 2 } }))
+      .to eq(pin: "***", pins: "***", not_pin: { b: 2 })
+  end
+
   it "lets callables change a copy of a String, as Rails does" do
     text = "4111 1111"
     blanking = filters(->(key, value) { value.gsub!(/\d/, "x") if key == "card" })

@@ -13,6 +13,14 @@ RSpec.describe TaskerTelemetry::Redaction do
     "redis://jo:hunter2@host:1/0" => "redis://[FILTERED]@host:1/0",
     "https://hunter2:p@ss@host/path" => "https://[FILTERED]@host/path",
     "token: Bearer hunter2" => "token: [FILTERED]",
+    'Authorization: Token token="hunter2", nonce=1' => "Authorization: [FILTERED]",
+    '["Authorization", "Token hunter2"]' => '["Authorization", "[FILTERED]"]',
+    "password=;hunter,2)a" => "password=[FILTERED]",
+    "a=1&password=&hunter2&b=2" => "a=1&password=[FILTERED]&b=2",
+    'password=#<struct a="hunter2"> left' => "password=[FILTERED] left",
+    "<password>hunter2</password>" => "<password>[FILTERED]</password>",
+    'https:\/\/jo:hunter2@host' => 'https:\/\/[FILTERED]@host',
+    "https://jo:1234/hunter2@host" => "https://[FILTERED]@host",
     "order 7: 5 items at 12:00" => "order 7: 5 items at 12:00",
     "nothing to hide" => "nothing to hide"
   }.each do |text, redacted|
@@ -40,5 +48,35 @@ RSpec.describe TaskerTelemetry::Redaction do
       "Authorization" => "[FILTERED]"
     )
     expect(payload["password"]).to eq("a" => 1)
+  end
+
+  it "leaves out a URL that is cut in the middle, however its slashes are written" do
+    ["https://", "https:\\/\\/", "https:\\\\/\\\\/"].each do |beginning|
+      text = "#{"x" * (4_096 - 24)} #{beginning}"
+      expect(described_class.text("#{text}jo:hunter2hunter2@host")).to eq(text)
+    end
+    whole = "https://host/path and #{"x" * 4_096}"
+    expect(described_class.text(whole)).to eq(whole[0, 4_096])
+  end
+
+  it "asks filters with a dot about paths, as Rails does" do
+    outcome = run_ruby(<<~'RUBY')
+      require "tasker_telemetry"
+      require "active_support"
+      require "active_support/parameter_filter"
+      filters = ["credit_card.code", :"Deep.er", /\Aorder\.items\.price\z/, /(?<!my_)card\.pin/, /\Aid\z/,
+                 ->(key, value) { value.replace("gone") if key == "note" }]
+      TaskerTelemetry.configure { |config| config.filter_parameters = filters }
+      payload = { "credit_card" => { "code" => 1, "codes" => [2], "code_of" => { "a" => 3 }, "number" => 4 },
+                  "file" => { "code" => 5 }, "code" => 6, "a" => { "credit_card" => [{ "CODE" => 7 }, [{ "code" => 8 }]] },
+                  "order" => { "items" => [{ "price" => 9, "n" => 10 }], "price" => 11 }, "credit_card.code" => 12,
+                  "card" => { "pin" => 13 }, "my_card" => { "pin" => 14 }, "deep" => { "er" => { "x" => 15 } },
+                  "x" => { "id" => 16, "my_id" => 17, "note" => +"a", "notes" => +"b" }, "note" => +"c" }
+      ours = TaskerTelemetry::Redaction.payload(payload)
+      rails = ActiveSupport::ParameterFilter.new(filters).filter(payload)
+      puts ours == rails ? "same" : [ours, rails].inspect
+      puts rails.to_s.scan("FILTERED").size
+    RUBY
+    expect(outcome.out).to eq("same\n10\n"), outcome.to_s
   end
 end

@@ -207,10 +207,7 @@ mod tests {
         assert_eq!(words("step.retry_requested", &both), ["attempt", "2"]);
         assert_eq!(words("step.retry_requested", &timed), ["time", "5000"]);
         let moving = timed.clone().with("to_state", text("done"));
-        assert_eq!(
-            words("step.before_transition", &moving),
-            ["time", "5000", "", "done"]
-        );
+        assert_eq!(words("step.before_transition", &moving), ["time", "5000", "", "done"]);
         let job = numbered.clone().with("job_id", text("j"));
         assert_eq!(words("observability.task.enqueue", &job), ["attempt", "j"]);
         assert_eq!(words("step.handle", &job), ["attempt", "2", "", ""]);

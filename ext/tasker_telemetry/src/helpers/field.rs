@@ -25,16 +25,16 @@ pub const VALUE_BYTES: usize = 4096;
 /// Digits of larger numbers take long to find.
 const MOST_BITS: usize = 256;
 
-/// Reads a value, which has to be alive: on Ruby's stack, or in something that is. `None` for nil, and for what has
-/// nothing to say.
-pub fn read<'a>(ruby: &Ruby, value: VALUE, redactor: &Redactor) -> Result<Option<Value<'a>>, Jump> {
+/// Reads the value of a name, which has to be alive: on Ruby's stack, or in something that is. `None` for nil, and for
+/// what has nothing to say.
+pub fn read<'a>(ruby: &Ruby, name: &str, value: VALUE, redactor: &Redactor) -> Result<Option<Value<'a>>, Jump> {
     if let Some(scalar) = scalar(value) {
         return Ok(scalar);
     }
     // SAFETY: the value is alive, so its type can be asked.
     let nested = unsafe { RB_TYPE_P(value, Type::RUBY_T_HASH) || RB_TYPE_P(value, Type::RUBY_T_ARRAY) };
     if nested {
-        let rendered = render(ruby, value, redactor, VALUE_BYTES)?;
+        let rendered = render(ruby, value, redactor, name, VALUE_BYTES)?;
         return Ok(Some(Value::Text(Cow::Owned(rendered))));
     }
     if let Some(number) = fraction(ruby, value)? {

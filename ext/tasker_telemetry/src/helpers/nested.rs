@@ -15,11 +15,16 @@ use tasker_telemetry_core::event::{Redactor, Value};
 /// How deep is looked; what is deeper, as in a cycle, is shown as `…`.
 const DEPTH: u32 = 5;
 
-/// Renders `value`. What the redactor masks is masked at every depth.
-pub fn render(ruby: &Ruby, value: VALUE, redactor: &Redactor, bytes: usize) -> Result<String, Jump> {
+/// Renders `value`, which stands under the name that `path` is. What the redactor masks is masked at every depth.
+pub fn render(ruby: &Ruby, value: VALUE, redactor: &Redactor, path: &str, bytes: usize) -> Result<String, Jump> {
     let mut rendering = Rendering {
         ruby,
         redactor,
+        path: if redactor.has_paths() {
+            path.to_owned()
+        } else {
+            String::new()
+        },
         bytes,
         out: String::new(),
     };
@@ -30,6 +35,8 @@ pub fn render(ruby: &Ruby, value: VALUE, redactor: &Redactor, bytes: usize) -> R
 struct Rendering<'a> {
     ruby: &'a Ruby,
     redactor: &'a Redactor,
+    /// The names of what is rendered and of all that it is in, joined by dots; kept where the redactor asks for it.
+    path: String,
     bytes: usize,
     out: String,
 }
@@ -155,12 +162,22 @@ impl Rendering<'_> {
         };
         self.text(&name);
         self.out.push(':');
-        if self.redactor.hides(&name) {
+        let outer = self.path.len();
+        if self.redactor.has_paths() {
+            if outer > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&name);
+        }
+        let rendered = if self.redactor.hides_at(&self.path, &name) {
             let mask = self.redactor.mask().to_owned();
             self.text(&mask);
-            return Ok(());
-        }
-        self.value(value, depth)
+            Ok(())
+        } else {
+            self.value(value, depth)
+        };
+        self.path.truncate(outer);
+        rendered
     }
 }
 

@@ -192,8 +192,9 @@ impl<'a> HashPayload<'a> {
     }
 
     /// A value that cannot be read is as if it were not there.
-    fn read(&self, value: VALUE) -> Option<Value<'_>> {
-        self.kept(|| field::read(self.ruby, value, self.redactor)).flatten()
+    fn read(&self, name: &str, value: VALUE) -> Option<Value<'_>> {
+        self.kept(|| field::read(self.ruby, name, value, self.redactor))
+            .flatten()
     }
 
     /// What was read. Once something passes through no more is read: Ruby code would hold it up.
@@ -214,10 +215,6 @@ impl<'a> HashPayload<'a> {
         self.kept(|| exception::read(self.ruby, exception))
     }
 
-    fn asked(&self, name: &str, value: VALUE) -> VALUE {
-        self.kept(|| asked(self.ruby, name, value)).unwrap_or(Qnil as VALUE)
-    }
-
     fn first_text(&self, keys: [Key; 2]) -> Option<Cow<'static, str>> {
         let value = keys.into_iter().find_map(|key| self.find(key))?;
         self.text_of(value).as_deref().map(exception::message)
@@ -227,7 +224,9 @@ impl<'a> HashPayload<'a> {
 impl Payload for HashPayload<'_> {
     #[inline]
     fn get(&self, key: Key) -> Option<Value<'_>> {
-        self.find(key).and_then(|value| self.read(value))
+        let value = self.find(key)?;
+        let name = if self.redactor.has_paths() { key.name() } else { "" };
+        self.read(name, value)
     }
 
     #[inline]
@@ -239,7 +238,7 @@ impl Payload for HashPayload<'_> {
         let text = unsafe { RB_TYPE_P(value, Type::RUBY_T_STRING).then(|| utf8(value)).flatten() };
         match text.map(std::str::from_utf8) {
             Some(Ok(text)) if text.len() <= VALUE_BYTES => borrower(Some(Value::Text(Cow::Borrowed(text)))),
-            _ => borrower(self.read(value)),
+            _ => borrower(self.get(key)),
         }
     }
 
@@ -255,14 +254,16 @@ impl Payload for HashPayload<'_> {
                     return true;
                 }
             };
-            let value = if ASKS.load(Ordering::Relaxed) {
+            let copied = if ASKS.load(Ordering::Relaxed) || self.redactor.has_paths() {
                 // SAFETY: it is a String.
-                self.asked(&unsafe { lossy(name) }, value)
+                unsafe { lossy(name) }
             } else {
-                value
+                String::new()
             };
+            let shown = self.kept(|| asked(self.ruby, &copied, value));
+            let value = shown.unwrap_or(Qnil as VALUE);
             // Read first: the name is lent, and reading may run Ruby.
-            let Some(value) = self.read(value) else {
+            let Some(value) = self.read(&copied, value) else {
                 return !self.jump_is_set();
             };
             // SAFETY: no Ruby runs while the core has the name.

@@ -19,7 +19,7 @@ pub fn init(native: RModule) -> std::result::Result<(), magnus::Error> {
     native.define_singleton_method("event_routed?", function!(routed, 1))?;
     native.define_singleton_method("reset_events", function!(reset, 0))?;
     native.define_singleton_method("redact", function!(redact, 1))?;
-    native.define_singleton_method("hides?", function!(hides, 1))?;
+    native.define_singleton_method("hides?", function!(hides, 2))?;
     native.define_singleton_method("default_filters", function!(default_filters, 0))?;
     native.define_singleton_method("linear?", function!(linear, 1))?;
     native.define_singleton_method("forget_events", function!(forget, 0))?;
@@ -94,9 +94,13 @@ fn redact(text: String) -> Result<String> {
     answering(|| Ok(telemetry().tracing().redactor().text(&text).into_owned()))
 }
 
-/// Whether what stands under that name must not be shown.
-fn hides(name: String) -> Result<bool> {
-    answering(|| Ok(telemetry().tracing().redactor().hides(&name)))
+/// Whether what stands under that name must not be shown, at the end of a path where the name is in something.
+fn hides(name: String, path: Option<String>) -> Result<bool> {
+    answering(|| {
+        let tracing = telemetry().tracing();
+        let redactor = tracing.redactor();
+        Ok(path.map_or_else(|| redactor.hides(&name), |path| redactor.hides_at(&path, &name)))
+    })
 }
 
 /// Whether a regular expression is one that the native side can follow.

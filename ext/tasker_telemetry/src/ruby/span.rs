@@ -141,7 +141,7 @@ fn set_attribute(ruby: &Ruby, this: &Span, arguments: &Arguments<'_>) -> std::re
     let tracing = telemetry().tracing();
     let name = owned(ruby, *name)?;
     let value = asked(ruby, &name, value.as_raw())?;
-    let Some(value) = field::read(ruby, value, tracing.redactor())? else {
+    let Some(value) = field::read(ruby, &name, value, tracing.redactor())? else {
         return Ok(());
     };
     let attribute = tracing.attributes().one(&name, value);
