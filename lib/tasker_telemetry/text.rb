@@ -24,10 +24,13 @@ module TaskerTelemetry
         nil
       end
 
-      # @param text [String] with URLs in it
-      # @return [String] without the names and passwords in them
-      def without_user_info(text)
-        text.gsub(%r{(://)[^/?#\s"]*@}, '\1')
+      # @param text [String] with a URL in it
+      # @return [String] without the name, password and query in it
+      def shown_url(text)
+        # Whether it is a query or a password that goes on there is not known.
+        return text.sub(%r{(://)[^\s"]*}, '\1') if text.match?(%r{://[^\s"]*[?#][^\s"]*@})
+
+        text.sub(%r{(\A"?|://)[^/?#\s"]*@}, '\1').sub(/[?#][^\s"]*/, "")
       end
 
       # @param text [String]

@@ -87,7 +87,7 @@ RSpec.describe "OTLP" do
 
     it "tells nobody the secrets of a request that failed" do
       env = { "OTEL_EXPORTER_OTLP_HEADERS" => "authorization=Bearer%20hunter2-hunter2" }
-      endpoint = collector.endpoint.sub("//", "//user:hunter2-hunter2@")
+      endpoint = "#{collector.endpoint.sub("//", "//user:hunter2-hunter2@")}/?api_key=hunter2-hunter2"
       words = %i[refuse cut cut_answer hang].map { |fault| [fault, {}] } + [[:status, { code: 401 }]]
       traced(endpoint, env.merge("OTEL_EXPORTER_OTLP_TIMEOUT" => "300")) do |process|
         said = words.map do |fault, settings|
@@ -100,6 +100,7 @@ RSpec.describe "OTLP" do
         expect(process.output).not_to include("hunter2")
         expect(process.run("TaskerTelemetry.export(:json)")).not_to include("hunter2")
       end
+      expect(collector.requests.map(&:path)).to all(eq("/v1/traces?api_key=hunter2-hunter2"))
     end
 
     it "refuses variables that make no sense when it is configured, and shows no secret of theirs" do

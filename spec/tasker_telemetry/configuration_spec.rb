@@ -163,9 +163,13 @@ RSpec.describe TaskerTelemetry::Configuration do
         .to raise_error(TaskerTelemetry::ConfigurationError, /cannot be of class Array \(not shown\)/)
     end
 
-    it "is shown without the user's name and password when it is a URL" do
-      expect { config.traces.endpoint = "ftp://me:hunter2@collector" }
-        .to raise_error(TaskerTelemetry::ConfigurationError, %r{cannot be "ftp://collector"})
+    { "ftp://me:hunter2@collector" => "ftp://collector", "ftp://collector/in?key=hunter2" => "ftp://collector/in",
+      "me:hunter2@collector:1/in" => "collector:1/in", "ftp://me:hunt?er2@collector" => "ftp://",
+      "ftp://collector?key=hunter2@collector" => "ftp://" }.each do |url, shown|
+      it "is shown without the user's name, the password and the query when it is a URL, as in #{url}" do
+        expect { config.traces.endpoint = url }
+          .to raise_error(TaskerTelemetry::ConfigurationError, /cannot be "#{Regexp.escape(shown)}"/)
+      end
     end
 
     it "is not shown when it is a secret" do
@@ -231,8 +235,8 @@ RSpec.describe TaskerTelemetry::Configuration do
       config.endpoint.username = "prometheus"
       config.endpoint.password = "swordfish"
       config.traces.headers = { "authorization" => "swordfish" }
-      config.traces.endpoint = "https://me:hunter2@collector:4318"
-      config.metrics.otlp.endpoint = "https://me:hunter2@collector:4318"
+      config.traces.endpoint = "https://me:hunter2@collector:4318/in?api_key=hunter2"
+      config.metrics.otlp.endpoint = "https://collector:4318/?key=hunter2&contact=me@example.org#hunter2"
     end
 
     it "are readable by their own methods and shown nowhere" do

@@ -14,7 +14,7 @@ module TaskerTelemetry
       # @!attribute endpoint
       #   @return [String, nil] the collector's base URL; over HTTP /v1/metrics is appended unless it has a path.
       #     Default: OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT, else this machine's collector
-      option :endpoint, Types::URL, shown: Text.method(:without_user_info)
+      option :endpoint, Types::URL, shown: Text.method(:shown_url)
 
       # @!attribute protocol
       #   @return [Symbol, nil] :http_protobuf or :grpc.

@@ -31,7 +31,7 @@ pub enum Condition {
 pub struct Stats {
     /// What is going on.
     pub state: Condition,
-    /// Where spans go, without user info.
+    /// Where spans go, without user info and query.
     pub endpoint: String,
     /// How they go there.
     pub protocol: &'static str,

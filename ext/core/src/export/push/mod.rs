@@ -52,7 +52,7 @@ const LOOKS: u32 = 4;
 pub struct Stats {
     /// Whether metrics are pushed at all.
     pub enabled: bool,
-    /// Where they go, without user info.
+    /// Where they go, without user info and query.
     pub endpoint: String,
     /// How they go there.
     pub protocol: &'static str,

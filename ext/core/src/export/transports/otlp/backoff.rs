@@ -17,12 +17,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after one more failure: at least as long as the server asked for.
+    /// The wait after one more failure: at least as long as the server asked for, which has told others the same, and then
+    /// a random time.
     pub fn next(&mut self, asked: Option<Duration>) -> Duration {
-        let full = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let half = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST) / 2;
         self.failures += 1;
-        let own = full.mul_f64(with_random(|random| random.random_range(0.5..=1.0)));
-        own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
+        let least = half.max(asked.unwrap_or_default().min(LONGEST_ASKED));
+        least + half.mul_f64(with_random(|random| random.random_range(0.0..=1.0)))
     }
 
     /// Begins anew after a success.
@@ -49,9 +50,16 @@ mod tests {
 
     #[test]
     fn waits_as_long_as_it_is_asked_to_within_reason() {
+        for (asked, least) in [(7, Duration::from_secs(7)), (86_400, LONGEST_ASKED), (0, FIRST / 2)] {
+            let first = || Backoff::default().next(Some(Duration::from_secs(asked)));
+            let waits: Vec<Duration> = std::iter::repeat_with(first).take(100).collect();
+            assert!(waits.iter().all(|wait| (least..=least + FIRST / 2).contains(wait)));
+            // Who was turned away together does not come back together.
+            let (soonest, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+            assert!(*last - *soonest > FIRST / 4, "{soonest:?} to {last:?}");
+        }
         let mut backoff = Backoff::default();
-        assert_eq!(backoff.next(Some(Duration::from_secs(7))), Duration::from_secs(7));
-        assert_eq!(backoff.next(Some(Duration::from_secs(86_400))), LONGEST_ASKED);
-        assert!(backoff.next(Some(Duration::ZERO)) >= FIRST);
+        (0..9).for_each(|_| drop(backoff.next(None)));
+        assert!(backoff.next(Some(Duration::ZERO)) >= LONGEST / 2);
     }
 }

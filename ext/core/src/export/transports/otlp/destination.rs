@@ -243,24 +243,30 @@ impl Destination {
         })
     }
 
-    /// The URL that requests go to, without user info.
+    /// The URL that requests go to, without user info and query, where keys may stand.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        self.uri.to_string()
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        let authority = self.uri.authority().map_or("", Authority::as_str);
+        format!("{scheme}://{authority}{}", self.uri.path())
     }
 
-    /// `text` without the values of the headers, whoever put them there.
+    /// `text` without the values of the headers and of the endpoint's query, whoever put them there.
     pub(super) fn without_secrets(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        let mut secrets = Vec::new();
         for value in self.headers.values().filter_map(|value| value.to_str().ok()) {
-            // Servers may quote a token without its scheme. Short words are no secrets, and would garble the text.
-            for secret in std::iter::once(value).chain(value.split_whitespace()) {
-                if secret.len() > 6 {
-                    text = text.replace(secret, "[FILTERED]");
-                }
-            }
+            secrets.push(value.to_owned());
+            // Servers may quote a token without its scheme.
+            secrets.extend(value.split_whitespace().map(str::to_owned));
         }
-        text
+        for parameter in self.uri.query().unwrap_or_default().split('&') {
+            let value = parameter.split_once('=').map_or(parameter, |(_, value)| value);
+            secrets.push(value.to_owned());
+            secrets.push(percent_decode_str(value).decode_utf8_lossy().into_owned());
+        }
+        // Short words are no secrets, and would garble the text.
+        let secrets = secrets.iter().filter(|secret| secret.len() > 6);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[FILTERED]"))
     }
 }
 
@@ -329,7 +335,7 @@ fn address(options: &Options, source: &Source<'_>, protocol: Protocol) -> Result
     // What is refused may hold a password.
     let wrong = || Error::Setting {
         option: told.option.clone(),
-        value: hide_user_info(&told.value),
+        value: without_secrets(&told.value),
         accepted: ENDPOINT,
     };
     let uri: Uri = told.value.parse().map_err(|_| wrong())?;
@@ -358,12 +364,18 @@ fn address(options: &Options, source: &Source<'_>, protocol: Protocol) -> Result
     Ok((Address { told, uri }, path))
 }
 
-/// A text that may be a URL, without what stands before an `@`.
-fn hide_user_info(text: &str) -> String {
-    match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}://[FILTERED]{}", &text[..scheme], &text[at..]),
-        (None, Some(at)) => format!("[FILTERED]{}", &text[at..]),
-        _ => text.to_owned(),
+/// A text that may be a URL, without what stands before an `@` and without a query.
+fn without_secrets(text: &str) -> String {
+    let scheme = text.find("://").map_or("", |at| &text[..at + 3]);
+    let rest = &text[scheme.len()..];
+    let (place, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    if query.contains('@') {
+        // Whether it is a query or a password that goes on there is not known.
+        return format!("{scheme}[FILTERED]");
+    }
+    match place.rfind('@') {
+        Some(at) => format!("{scheme}[FILTERED]{}", &place[at..]),
+        None => format!("{scheme}{place}"),
     }
 }
 
@@ -558,6 +570,23 @@ mod tests {
     }
 
     #[test]
+    fn neither_are_those_in_a_query() {
+        let options = Options {
+            endpoint: Some("https://collector/in?tenant=7&api_key=hunter2%2Dhunter2&bare-hunter2".into()),
+            ..Options::default()
+        };
+        let traces = resolve(&options, Signal::Traces, &[]).unwrap();
+        assert_eq!(traces.endpoint(), "https://collector/in");
+        assert_eq!(
+            traces.uri.query(),
+            Some("tenant=7&api_key=hunter2%2Dhunter2&bare-hunter2")
+        );
+        assert!(!format!("{traces:?}").contains("hunter2"));
+        let quoted = traces.without_secrets("no key hunter2-hunter2 (hunter2%2Dhunter2) of tenant 7, bare-hunter2");
+        assert_eq!(quoted, "no key [FILTERED] ([FILTERED]) of tenant 7, [FILTERED]");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let error =
             |options: Options, env: &[(&str, &str)]| resolve(&options, Signal::Traces, env).unwrap_err().to_string();
@@ -581,12 +610,16 @@ mod tests {
                 "{message}"
             );
         }
-        for wrong in ["ftp://bob:secret@c", "bob:secret@c", "http://bob:se:cr:et@c:port"] {
+        for (wrong, shown) in [
+            ("ftp://bob:secret@c", "ftp://[FILTERED]@c"),
+            ("bob:secret@c", "[FILTERED]@c"),
+            ("http://bob:se:cr:et@c:port", "http://[FILTERED]@c:port"),
+            ("ftp://c/in?key=secret", "ftp://c/in"),
+            ("ftp://bob:se?cret@c", "ftp://[FILTERED]"),
+            ("ftp://c?key=se@cret", "ftp://[FILTERED]"),
+        ] {
             let message = error(endpoint(wrong), &[]);
-            assert!(
-                !message.contains("secret") && !message.contains("se:cr:et"),
-                "{message}"
-            );
+            assert!(message.contains(&format!("cannot be {shown:?}")), "{message}");
         }
         let protocol = Options {
             protocol: Some("http_json".into()),
