@@ -707,6 +707,36 @@ fn the_metrics_of_events_are_bounded() {
     assert!(events.registry().find("e999_seen_total").is_some());
     assert!(events.registry().find("e1000_seen_total").is_none());
     assert_eq!(degraded(&events, "metric_clash"), 100);
+    let notices = events.registry().take_notices();
+    let about = |what: &str| notices.iter().filter(|notice| notice.message.contains(what)).count();
+    assert_eq!(
+        (about("no more than 1000 metrics"), about("_seen_total")),
+        (1, 0),
+        "{notices:?}"
+    );
+    // Nor do more names than notices are remembered bring it back.
+    (1_100..1_200).for_each(|name| drop(publish(&events, &format!("e{name}.seen"), &Map::default(), 0)));
+    assert_eq!(events.registry().take_notices(), []);
+}
+
+#[test]
+fn names_that_cannot_be_counted_fill_no_log() {
+    let events = events();
+    map(&events, "tasker_telemetry.*", &["metrics"], &[]);
+    let mut told = 0;
+    for round in 0..20 {
+        for name in 0..100 {
+            publish(
+                &events,
+                &format!("tasker_telemetry.e{round}.e{name}"),
+                &Map::default(),
+                0,
+            );
+        }
+        told += events.registry().take_notices().len();
+    }
+    assert_eq!(told, 17);
+    assert_eq!(degraded(&events, "metric_clash"), 2_000);
 }
 
 #[test]
