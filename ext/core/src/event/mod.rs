@@ -37,7 +37,7 @@ mod told;
 mod transitions;
 
 pub use error::{Error, Result};
-pub use events::{is_built_in, Events};
+pub use events::Events;
 pub use key::{intern, Key};
 pub use listing::{Listed, ListedMetric};
 pub use mapping::{Backends, Label, Mapping, Priority};

@@ -520,6 +520,17 @@ fn an_end_waits_for_a_duplicate_that_knows_the_start() {
 }
 
 #[test]
+fn notes_are_as_old_as_the_event_whatever_its_payload_says() {
+    let events = events();
+    let route = events.route("task.completed");
+    for told_at in [-5_000_000_000, 5, 5_000_000_000] {
+        let payload = Map::of([("task_id", Value::Int(told_at)), ("completed_at", Value::Int(told_at))]);
+        let told = events.finish(&route, &payload, Times::at(NOW + 3 * SECOND));
+        assert_eq!((told.end_ns, told.now_s), (told_at * SECOND, 1_800_000_003));
+    }
+}
+
+#[test]
 fn times_centuries_apart_make_no_duration() {
     let events = events();
     let centuries = step(7)

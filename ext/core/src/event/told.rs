@@ -1,8 +1,7 @@
 //! What is told about one event to those who make spans and lines of it.
 
-use super::labels::OTHER;
+use super::instant;
 use super::mapping::Priority;
-use super::payload::Payload;
 use super::route::Route;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -122,6 +121,11 @@ pub struct Times {
 }
 
 impl Times {
+    /// When it was published, in seconds since the epoch, for how old a note is.
+    pub(super) fn now_s(&self) -> u32 {
+        instant::whole_seconds(self.end_ns)
+    }
+
     /// An event without a block.
     #[must_use]
     pub fn at(nanos: i64) -> Self {
@@ -174,6 +178,8 @@ pub struct Told<'e> {
     pub start_ns: Option<i64>,
     /// When it ended, in nanoseconds since the epoch.
     pub end_ns: i64,
+    /// When it was published, in seconds since the epoch, for how old a note is.
+    pub now_s: u32,
     /// The same transition was told before.
     pub duplicate: bool,
     /// Set for an end whose start is unknown: its span is to wait, for a second at most, for a duplicate that
@@ -195,6 +201,7 @@ impl<'e> Told<'e> {
             names: Names::default(),
             start_ns: None,
             end_ns: times.end_ns,
+            now_s: times.now_s(),
             duplicate: false,
             pending: None,
             completes: None,
@@ -229,16 +236,6 @@ impl<'e> Told<'e> {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.route.outcome()
-    }
-
-    /// The labels that its mapping asks for, limited as in the metrics: names and values, for tags.
-    pub fn for_each_label(&self, payload: &dyn Payload, mut visit: impl FnMut(&str, &str)) {
-        for label in self.route.labels() {
-            let Some(value) = payload.get(label.key) else { continue };
-            let text = value.into_text();
-            let kept_out = label.limit.as_ref().is_some_and(|limit| !limit.admits(&text));
-            visit(&label.label, if kept_out { OTHER } else { &text });
-        }
     }
 
     /// How long it took, in seconds.
