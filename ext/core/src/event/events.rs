@@ -1,8 +1,8 @@
 //! The events of one process.
 
-use super::catalogue::Entry;
 use super::counts::{Counts, Unmet};
 use super::courses::{Courses, Restart};
+use super::entry::Entry;
 use super::error::Result;
 use super::identity::{chain, Identity};
 use super::instruments::Instruments;

@@ -11,6 +11,7 @@
 mod catalogue;
 mod counts;
 mod courses;
+mod entry;
 mod error;
 mod events;
 mod identity;
