@@ -178,8 +178,7 @@ pub struct Told<'e> {
     pub start_ns: Option<i64>,
     /// When it ended, in nanoseconds since the epoch.
     pub end_ns: i64,
-    /// When it was published, in seconds since the epoch, for how old a note is.
-    pub now_s: u32,
+    pub(super) published_ns: i64,
     /// The same transition was told before.
     pub duplicate: bool,
     /// Set for an end whose start is unknown: its span is to wait, for a second at most, for a duplicate that
@@ -201,7 +200,7 @@ impl<'e> Told<'e> {
             names: Names::default(),
             start_ns: None,
             end_ns: times.end_ns,
-            now_s: times.now_s(),
+            published_ns: times.end_ns,
             duplicate: false,
             pending: None,
             completes: None,
@@ -236,6 +235,12 @@ impl<'e> Told<'e> {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.route.outcome()
+    }
+
+    /// When it was published, in seconds since the epoch, for how old a note is.
+    #[must_use]
+    pub fn now_s(&self) -> u32 {
+        instant::whole_seconds(self.published_ns)
     }
 
     /// How long it took, in seconds.

@@ -204,7 +204,7 @@ impl Story<'_> {
                 .as_deref()
                 .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
         let key = xxh3_64_with_seed(&is.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
-        if !again && self.registry.notes().first(key, told.now_s) {
+        if !again && self.registry.notes().first(key, told.now_s()) {
             return;
         }
         let end = told.end_ns.to_string();

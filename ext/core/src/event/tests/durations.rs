@@ -168,7 +168,7 @@ fn notes_are_as_old_as_the_event_whatever_its_payload_says() {
     for told_at in [-5_000_000_000, 5, 5_000_000_000] {
         let payload = Map::of([("task_id", Value::Int(told_at)), ("completed_at", Value::Int(told_at))]);
         let told = events.finish(&route, &payload, Times::at(NOW + 3 * SECOND));
-        assert_eq!((told.end_ns, told.now_s), (told_at * SECOND, 1_800_000_003));
+        assert_eq!((told.end_ns, told.now_s()), (told_at * SECOND, 1_800_000_003));
     }
 }
 
