@@ -99,6 +99,15 @@ module TaskerTelemetry
       end
     end
 
+    # Forgets which transitions were told, and when tasks and steps began, in all processes of this machine: after the
+    # database was made anew, in which the same ids begin again. What was counted and mapped stays.
+    #
+    # @return [nil]
+    def forget
+      settle
+      Native.forget_events
+    end
+
     # Forgets every mapping and every event that was registered. For tests.
     #
     # @return [nil]

@@ -43,6 +43,12 @@ module TaskerTelemetry
       print_tree(events.to_h { |event| [event[:name], summary(event)] })
     end
 
+    # Nothing is printed: there is nothing to say but that it could not be done.
+    def forget
+      TaskerTelemetry.events.forget
+      insist_on_arena(MetricsBackend.instance.stats)
+    end
+
     # @param format [String] one of Native.formats
     # @param file [String, nil] to be written whole or not at all; without one the page is printed
     def export(format, file)

@@ -19,6 +19,13 @@ namespace :tasker_telemetry do
     TaskerTelemetry::Report.run("events") { |report| report.events(ENV.fetch("FORMAT", "text")) }
   end
 
+  namespace :events do
+    desc "Forget which transitions were told, as the ids of a new database begin again"
+    task forget: prerequisites do
+      TaskerTelemetry::Report.run("events:forget", &:forget)
+    end
+  end
+
   desc "Print what was counted (prometheus, openmetrics, json or csv; OUTPUT=file)"
   task :export_now, [:format] => prerequisites do |_task, arguments|
     TaskerTelemetry::Report.run("export_now") do |report|

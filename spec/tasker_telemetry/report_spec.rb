@@ -104,6 +104,25 @@ RSpec.describe TaskerTelemetry::Report do
     end
   end
 
+  describe "tasker_telemetry:events:forget" do
+    # Tells of one and the same transition, and prints how often it was counted.
+    def tell
+      run_ruby(<<~RUBY, env: environment).out
+        require "tasker_telemetry"
+        TaskerTelemetry.configure { |config| config.metrics.arena = ENV.fetch("ARENA") }
+        TaskerTelemetry.instrument("task.failed", task_id: 1, attempt: 1)
+        print TaskerTelemetry.snapshot.to_h["task_failed_total"].values.sum
+      RUBY
+    end
+
+    it "has what was told before count as new, and keeps what was counted" do
+      expect([tell, tell]).to eq(%w[1 1])
+      outcome = rake("tasker_telemetry:events:forget")
+      expect([outcome.success?, outcome.out]).to eq([true, ""]), outcome.to_s
+      expect([tell, tell]).to eq(%w[2 2])
+    end
+  end
+
   describe "without an arena to share" do
     let(:unusable) { { "ARENA" => "/proc/arena" } }
 
@@ -112,6 +131,12 @@ RSpec.describe TaskerTelemetry::Report do
       expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
       expect(outcome.err)
         .to match(%r{^tasker_telemetry:export_now: what other processes counted cannot be seen; .*/proc/arena})
+    end
+
+    it "fails to have others forget" do
+      outcome = rake("tasker_telemetry:events:forget", env: unusable)
+      expect(outcome.status.exitstatus).to eq(1)
+      expect(outcome.err).to match(%r{^tasker_telemetry:events:forget: .*/proc/arena})
     end
 
     it "fails when metrics are switched off" do

@@ -309,7 +309,7 @@ fn chunk_offsets(map: &Mapping) -> impl Iterator<Item = u64> + '_ {
 }
 
 fn chunks_are_sound(map: &Mapping) -> bool {
-    chunk_offsets(map).all(|offset| offset >= LOG_AT && map.words(offset, 512).is_some())
+    chunk_offsets(map).all(|offset| offset >= LOG_AT && map.words(offset, process::CHUNK as usize / 8).is_some())
 }
 
 /// Whether all records hang together. Only asked of a file that nobody uses.
@@ -328,7 +328,9 @@ pub(super) fn records_are_sound(map: &Mapping) -> bool {
         buried_at: &never,
     };
 
-    let mut extents: Vec<(u64, u64)> = chunk_offsets(map).map(|offset| (offset, offset + 4096)).collect();
+    let mut extents: Vec<(u64, u64)> = chunk_offsets(map)
+        .map(|offset| (offset, offset + process::CHUNK))
+        .collect();
     extents.extend(notes::place_of(map).map(|start| (start, start + notes::SIZE)));
     if extents.iter().any(|(start, end)| *start < LOG_AT || *end > tail) {
         return false;

@@ -1,5 +1,7 @@
 //! Why a mapping or a registration was refused.
 
+use std::borrow::Cow;
+
 /// Every message names the option, the value and what is accepted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -52,7 +54,7 @@ pub enum Error {
         /// The name as given.
         name: String,
         /// What is accepted.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
 }
 

@@ -1,8 +1,8 @@
 //! The events of one process.
 
-use super::catalogue::{self, Entry};
 use super::counts::{Counts, Unmet};
 use super::courses::{Courses, Restart};
+use super::entry::Entry;
 use super::error::Result;
 use super::identity::{chain, Identity};
 use super::instruments::Instruments;
@@ -127,7 +127,7 @@ impl Events {
             if entry.kind == Kind::Start {
                 begin(&courses, entry, &identity, payload, at_ns)
             } else {
-                is_first(courses.notes(), entry, &identity, payload, now_s(at_ns))
+                is_first(courses.notes(), entry, &identity, payload, instant::whole_seconds(at_ns))
             }
         });
         Begun {
@@ -172,7 +172,7 @@ impl Events {
         let first = match times.begun.first {
             Some(first) => first,
             None if entry.kind == Kind::Start => begin(&courses, entry, &identity, payload, times.start_ns),
-            None => is_first(courses.notes(), entry, &identity, payload, now_s(times.end_ns)),
+            None => is_first(courses.notes(), entry, &identity, payload, times.now_s()),
         };
         told.duplicate = !first;
         tell_times(&courses, entry, &identity, payload, times, &mut told);
@@ -186,7 +186,7 @@ impl Events {
             self.counts.add(Unmet::Duplicate, 1);
             if let (Some(key), Some(seconds)) = (pending, told.duration()) {
                 told.completes = backends.traces.then_some(key);
-                if courses.settles_debt(key, now_s(times.end_ns)) && backends.metrics {
+                if courses.settles_debt(key, times.now_s()) && backends.metrics {
                     self.record(&told, payload, false, Some(seconds));
                 }
             }
@@ -195,7 +195,7 @@ impl Events {
         let drawn = self.draw(&mut told, times.begun);
         if let Some(key) = pending {
             let unknown = drawn && told.start_ns.is_none();
-            courses.owe(key, unknown && told.decision.metrics, now_s(times.end_ns));
+            courses.owe(key, unknown && told.decision.metrics, times.now_s());
             told.pending = (unknown && told.decision.traces).then_some(key);
             self.counts.add(Unmet::UnknownStart, u64::from(unknown));
         }
@@ -264,14 +264,25 @@ fn begin(
     published_ns: i64,
 ) -> bool {
     let at_ns = times::moment(payload, published_ns);
-    let first = is_first(courses.notes(), entry, identity, payload, now_s(published_ns));
+    let first = is_first(
+        courses.notes(),
+        entry,
+        identity,
+        payload,
+        instant::whole_seconds(published_ns),
+    );
     if let (true, Some(entity), Some(course)) = (first, identity.entity, entry.course) {
         // A task goes on when it is queued again; steps are tried anew.
         let restart = match entry.family {
             Family::Task => Restart::Continues,
             _ => Restart::Replaces,
         };
-        courses.start(chain(entity, course), at_ns, restart, now_s(published_ns));
+        courses.start(
+            chain(entity, course),
+            at_ns,
+            restart,
+            instant::whole_seconds(published_ns),
+        );
     }
     first
 }
@@ -322,7 +333,7 @@ fn tell_times(
             let course = identity.entity.zip(entry.course);
             // By the time that a duplicate comes, the next attempt may have begun.
             let noted = course.filter(|_| !told.duplicate).and_then(|(entity, course)| {
-                let now = (times.end_ns, now_s(times.end_ns));
+                let now = (times.end_ns, times.now_s());
                 courses.end(chain(entity, course), told.end_ns, now)
             });
             told.start_ns = times::start(payload, told.end_ns)
@@ -330,15 +341,4 @@ fn tell_times(
                 .or_else(|| times::block(times, told.end_ns));
         }
     }
-}
-
-/// Seconds since the epoch, for how old a note is.
-fn now_s(nanos: i64) -> u32 {
-    u32::try_from(nanos / instant::SECOND).unwrap_or_default()
-}
-
-/// Whether an event is one of the catalogue's.
-#[must_use]
-pub fn is_built_in(name: &str) -> bool {
-    catalogue::built_in(name).is_some()
 }

@@ -1,6 +1,6 @@
 //! Which task, step or export an event is about, and what tells its transitions apart.
 
-use super::catalogue::Entry;
+use super::entry::Entry;
 use super::key::Key;
 use super::payload::{Payload, Value};
 use super::told::Family;

@@ -3,6 +3,11 @@
 /// Nanoseconds in a second.
 pub(super) const SECOND: i64 = 1_000_000_000;
 
+/// Seconds since the epoch, for how old a note is.
+pub(super) fn whole_seconds(nanos: i64) -> u32 {
+    u32::try_from(nanos / SECOND).unwrap_or_default()
+}
+
 /// A number of seconds in nanoseconds, if there is room for it.
 pub(super) fn of_seconds(seconds: f64) -> Option<i64> {
     let nanos = (seconds * SECOND as f64).round();

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// How many metrics events may make, whatever names they come under.
 const MOST: usize = 1_000;
 
+/// How many metrics that cannot be made the log names.
+const MOST_CLASHES: usize = 16;
+
 /// A metric, and where the values of its labels come from.
 #[derive(Debug)]
 pub(super) struct Instrument {
@@ -52,6 +55,8 @@ pub(super) struct Instruments {
     registry: Arc<Registry>,
     /// Names that events declared.
     declared: Mutex<HashSet<String>>,
+    /// Names that were told to be taken or bad.
+    clashed: Mutex<HashSet<String>>,
 }
 
 impl Instruments {
@@ -59,6 +64,7 @@ impl Instruments {
         Self {
             registry,
             declared: Mutex::default(),
+            clashed: Mutex::default(),
         }
     }
 
@@ -143,6 +149,12 @@ impl Instruments {
         })
     }
 
+    /// Whether the log may name a metric that cannot be made: an application may make thousands of names up.
+    fn may_tell_of(&self, name: &str) -> bool {
+        let mut clashed = self.clashed.lock();
+        clashed.contains(name) || (clashed.len() < MOST_CLASHES && clashed.insert(name.to_owned()))
+    }
+
     /// The metric of that name, declared if need be. Where the events themselves declared it before, it keeps its
     /// labels; where the application declared it, it is taken if it has the same.
     fn declare(
@@ -155,8 +167,12 @@ impl Instruments {
     ) -> Option<Arc<Metric>> {
         let labels: Vec<String> = wanted.iter().map(|(label, _)| label.clone()).collect();
         let clash = |problem: String| {
-            self.registry
-                .notice(Level::Warn, format!("events are not counted in {name}: {problem}"));
+            let notice = if self.may_tell_of(&name) {
+                format!("events are not counted in {name}: {problem}")
+            } else {
+                "events are not counted in further metrics, which are not named any more".to_owned()
+            };
+            self.registry.notice(Level::Warn, notice);
             None
         };
         if let Some(existing) = self.registry.find(&name) {
@@ -174,7 +190,9 @@ impl Instruments {
             return clash(format!("it is declared as {}", descriptor.schema()));
         }
         if self.declared.lock().len() >= MOST {
-            return clash(format!("{MOST} metrics have been made of events"));
+            let full = format!("no more than {MOST} metrics are made of events; further ones are not counted");
+            self.registry.notice(Level::Warn, full);
+            return None;
         }
         let unit = (kind == MetricKind::Histogram).then(|| "seconds".to_owned());
         let declared = if family == Family::Telemetry {

@@ -1,6 +1,7 @@
 //! The catalogue as people read it.
 
-use super::catalogue::{self, Entry, BUILT_IN};
+use super::catalogue::{self, BUILT_IN};
+use super::entry::Entry;
 use super::instruments::{counter_name, timer_name};
 use super::mapping::{Label, Priority};
 use super::route::Route;

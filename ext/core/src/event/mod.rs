@@ -11,6 +11,7 @@
 mod catalogue;
 mod counts;
 mod courses;
+mod entry;
 mod error;
 mod events;
 mod identity;
@@ -37,7 +38,7 @@ mod told;
 mod transitions;
 
 pub use error::{Error, Result};
-pub use events::{is_built_in, Events};
+pub use events::Events;
 pub(crate) use identity::{attempt, id};
 pub use key::{intern, Key};
 pub use listing::{Listed, ListedMetric};

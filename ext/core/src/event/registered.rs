@@ -5,6 +5,7 @@ use super::error::{Error, Result};
 use super::mapping::MAX_NAME;
 use super::pattern;
 use parking_lot::RwLock;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,24 +26,26 @@ pub(super) struct Registered(RwLock<BTreeMap<String, Arc<Custom>>>);
 impl Registered {
     /// Registers an event; again, it replaces what is known of it.
     pub fn add(&self, name: &str, description: &str, payload_keys: &[String]) -> Result<()> {
-        let refuse = |rule| Error::Name {
+        let refuse = |rule: Cow<'static, str>| Error::Name {
             name: name.chars().take(64).collect(),
             rule,
         };
         if name.is_empty() || name.len() > MAX_NAME {
-            return Err(refuse("a name has 1 to 255 bytes"));
+            return Err(refuse(format!("a name has 1 to {MAX_NAME} bytes").into()));
         }
         if pattern::is_glob(name) {
             return Err(refuse(
-                "it is a pattern; an event has one name, and patterns are mapped",
+                "it is a pattern; an event has one name, and patterns are mapped".into(),
             ));
         }
         if built_in(name).is_some() {
-            return Err(refuse("it is one of the catalogue's own; give yours another name"));
+            return Err(refuse(
+                "it is one of the catalogue's own; give yours another name".into(),
+            ));
         }
         let mut events = self.0.write();
         if events.len() >= MOST && !events.contains_key(name) {
-            return Err(refuse("at most 10000 events can be registered"));
+            return Err(refuse(format!("at most {MOST} events can be registered").into()));
         }
         let custom = Custom {
             description: description.to_owned(),

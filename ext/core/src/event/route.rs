@@ -1,6 +1,7 @@
 //! What is known of an event by its name alone.
 
-use super::catalogue::{self, Entry};
+use super::catalogue;
+use super::entry::Entry;
 use super::identity::marks_of;
 use super::instruments::{Instrument, Timer};
 use super::key::keep;

@@ -1,6 +1,7 @@
 //! From names to routes.
 
-use super::catalogue::{self, Entry};
+use super::catalogue;
+use super::entry::Entry;
 use super::mapping::Mapping;
 use super::pattern;
 use super::registered::Registered;

@@ -1,8 +1,7 @@
 //! What is told about one event to those who make spans and lines of it.
 
-use super::labels::OTHER;
+use super::instant;
 use super::mapping::Priority;
-use super::payload::Payload;
 use super::route::Route;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -141,6 +140,11 @@ pub struct Times {
 }
 
 impl Times {
+    /// When it was published, in seconds since the epoch, for how old a note is.
+    pub(super) fn now_s(&self) -> u32 {
+        instant::whole_seconds(self.end_ns)
+    }
+
     /// An event without a block.
     #[must_use]
     pub fn at(nanos: i64) -> Self {
@@ -193,6 +197,7 @@ pub struct Told<'e> {
     pub start_ns: Option<i64>,
     /// When it ended, in nanoseconds since the epoch.
     pub end_ns: i64,
+    pub(super) published_ns: i64,
     /// The same transition was told before.
     pub duplicate: bool,
     /// Set for an end whose start is unknown: its span is to wait, for a second at most, for a duplicate that
@@ -214,6 +219,7 @@ impl<'e> Told<'e> {
             names: Names::default(),
             start_ns: None,
             end_ns: times.end_ns,
+            published_ns: times.end_ns,
             duplicate: false,
             pending: None,
             completes: None,
@@ -256,14 +262,10 @@ impl<'e> Told<'e> {
         self.route.outcome()
     }
 
-    /// The labels that its mapping asks for, limited as in the metrics: names and values, for tags.
-    pub fn for_each_label(&self, payload: &dyn Payload, mut visit: impl FnMut(&str, &str)) {
-        for label in self.route.labels() {
-            let Some(value) = payload.get(label.key) else { continue };
-            let text = value.into_text();
-            let kept_out = label.limit.as_ref().is_some_and(|limit| !limit.admits(&text));
-            visit(&label.label, if kept_out { OTHER } else { &text });
-        }
+    /// When it was published, in seconds since the epoch, for how old a note is.
+    #[must_use]
+    pub fn now_s(&self) -> u32 {
+        instant::whole_seconds(self.published_ns)
     }
 
     /// How long it took, in seconds.

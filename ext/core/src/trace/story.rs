@@ -89,8 +89,7 @@ impl Story<'_> {
                 .as_deref()
                 .is_some_and(|attempt| attempt.parse().is_ok_and(|n: u64| n > 1));
         let key = xxh3_64_with_seed(&record.span_id.to_bytes(), u64::from_be_bytes(*b"rootspan"));
-        let seconds = (told.end_ns / 1_000_000_000) as u32;
-        if !again && self.registry.notes().first(key, seconds) {
+        if !again && self.registry.notes().first(key, told.now_s()) {
             return;
         }
         let end = told.end_ns.to_string();
