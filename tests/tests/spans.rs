@@ -48,7 +48,7 @@ fn a_span_arrives_as_it_was_told() {
     );
     let tracer = &sending.tracer;
     let state = TraceState::from_key_value([("vendor", "x")]).unwrap();
-    let remote = SpanContext::new(TraceId::from(7), SpanId::from(8), TraceFlags::SAMPLED, true, state);
+    let remote = SpanContext::new(TraceId::from(7), SpanId::from(8), TraceFlags::new(3), true, state);
     let mut span = tracer.start("GET /", SpanKind::Server, Some(&remote));
     assert_eq!(span.context().trace_id(), remote.trace_id());
     span.set_attribute("count", 1);
@@ -84,7 +84,7 @@ fn a_span_arrives_as_it_was_told() {
     assert_eq!(span.trace_id, TraceId::from(7).to_bytes());
     assert_eq!(span.span_id, id.to_bytes());
     assert_eq!(span.parent_span_id, SpanId::from(8).to_bytes());
-    assert_eq!((span.name.as_str(), span.kind, span.flags), ("GET /", 2, 0x301));
+    assert_eq!((span.name.as_str(), span.kind, span.flags), ("GET /", 2, 0x303));
     assert_eq!(span.trace_state, "vendor=x");
     assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
     assert_eq!(span.attributes.len(), 1);
@@ -106,11 +106,15 @@ fn derived_spans_keep_their_ids_and_times() {
     let (task, step) = (derive::task(&identity, "1"), derive::step(&identity, "1", "2", "1"));
     let mut record = SpanRecord::new(task.trace_id, step, "step", 1_000_000_000, 3_000_000_000);
     record.parent_span_id = task.span_id;
+    record.flags = TraceFlags::new(2);
     assert!(sending.tracer.emit(record, Priority::Normal));
     assert!(sending.flush());
     let span = collector.spans().remove(0);
     assert_eq!(span.trace_id, task.trace_id.to_bytes());
-    assert_eq!(span.parent_span_id, task.span_id.to_bytes());
+    assert_eq!(
+        (span.parent_span_id, span.flags & 0xff),
+        (task.span_id.to_bytes().to_vec(), 3)
+    );
     assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 2_000_000_000);
 }
 

@@ -167,7 +167,8 @@ impl Tracer {
         let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
         let sampled = self.sampled(trace_id, parent);
         let trace_state = parent.map_or(TraceState::NONE, |parent| parent.trace_state().clone());
-        let flags = TraceFlags::default().with_sampled(sampled);
+        let flags = parent.map_or(TraceFlags::default(), SpanContext::trace_flags);
+        let flags = flags.with_sampled(sampled);
         span.context = SpanContext::new(trace_id, ids::span_id(), flags, false, trace_state);
         if !self.is_kept(sampled, priority, &mut attributes) {
             return span;
