@@ -2,7 +2,7 @@
 
 use crate::arena::exemplar::{self, TraceRef};
 use crate::arena::{fork, Registry};
-use crate::clock::Moment;
+use crate::clock::{deadline, Moment};
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::formats::{self, Format, Otlp, Renderer};
 use crate::export::push::{self, Push};
@@ -359,7 +359,7 @@ impl Telemetry {
     ///
     /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let push = self.push();
         let asked = push.as_ref().map(|push| push.ask());
         let sent = self.tracing.load_full().tracer.flush(timeout, cancelled);
@@ -372,7 +372,7 @@ impl Telemetry {
 
     /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
     pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let rest = || deadline.saturating_duration_since(Instant::now());
         self.pusher.leave();
         let mut delivered = self.flush(timeout, cancelled);

@@ -2,6 +2,7 @@
 //! time: totals are cumulative, so a push that failed is made up for by the next one.
 
 use super::transports::otlp::{self, Answer, Backoff, Client, Destination, Env, Error, Session, Signal};
+use crate::clock::deadline;
 use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use serde::Serialize;
 use std::future::{poll_fn, Future};
@@ -234,7 +235,7 @@ impl Push {
             return !self.inner.settings.enabled;
         }
         let state = self.inner.state();
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         if !self.runtime.start() {
             return false;
         }

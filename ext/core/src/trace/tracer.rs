@@ -14,6 +14,7 @@ use super::stats::{Stats, Waiting};
 use super::totals::{DropReason, Totals};
 use super::worker::Sender;
 use crate::arena::fork;
+use crate::clock::deadline;
 use crate::export::transports::otlp;
 use crate::runtime::{Mutex, PerProcess, Runtime, Worker};
 use arc_swap::ArcSwap;
@@ -419,7 +420,7 @@ impl Tracer {
     ///
     /// It waits for `timeout` at most, and gives up when `cancelled` says so, which it asks every ten milliseconds.
     pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         let line = self.line();
         // All are asked before any is waited for: one that hangs takes nothing from the others.
         let asked: Vec<_> = line.iter().map(Self::ask).collect();
