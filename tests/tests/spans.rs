@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::export::transports::otlp;
 use tasker_telemetry_core::trace::{
-    derive, Condition, DropReason, KeyValue, Link, Priority, SpanContext, SpanId, SpanKind, SpanRecord, Status,
-    TraceFlags, TraceId, TraceState, START_UNKNOWN, UNSAMPLED_TRACE,
+    derive, exception, Condition, DropReason, KeyValue, Link, Priority, SpanContext, SpanId, SpanKind, SpanRecord,
+    Status, TraceFlags, TraceId, TraceState, START_UNKNOWN, UNSAMPLED_TRACE,
 };
 use tasker_telemetry_tests::collector::{Behaviour, Collector};
 use tasker_telemetry_tests::sending::Sending;
@@ -53,7 +53,8 @@ fn a_span_arrives_as_it_was_told() {
     assert_eq!(span.context().trace_id(), remote.trace_id());
     span.set_attribute("count", 1);
     span.set_attribute("count", 2);
-    span.record_error("KeyError", "no such key", Some("a.rb:1\nb.rb:2"));
+    let error = exception("KeyError", "no such key", Some("a.rb:1\nb.rb:2"));
+    span.add_event("exception", None, error);
     span.set_status(Status::error("failed"));
     span.add_link(Link::with_context(remote.clone()));
     let id = span.context().span_id();
@@ -370,6 +371,28 @@ fn a_span_without_a_start_waits_for_one() {
     assert!(sending.flush());
     assert_eq!(unknown(&collector), [false, true, true]);
     assert_eq!(sending.tracer.stats().start_unknown, 2);
+}
+
+#[test]
+fn only_who_records_gets_ready_to_count() {
+    let collector = Collector::start();
+    let sending = Sending::to(&collector.url(), &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
+    let hold = |key| {
+        let record = SpanRecord::new(TraceId::from(1), SpanId::from(key), "held", 0, 1);
+        sending.tracer.hold(key, record, Priority::Normal);
+    };
+    hold(1);
+    // By the background.
+    until("its time to be over", || {
+        (sending.tracer.stats().pending == 0).then_some(())
+    });
+    hold(2);
+    std::thread::scope(|scope| assert!(scope.spawn(|| sending.flush()).join().unwrap()));
+    assert_eq!(collector.taken(), [("held".to_owned(), 2)].into());
+    let here = std::thread::current().id();
+    assert_eq!(sending.totals.settled_by(), [here, here]);
+    sending.span("span");
+    assert_eq!(sending.totals.settled_by(), [here, here, here]);
 }
 
 #[test]

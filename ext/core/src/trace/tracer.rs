@@ -74,6 +74,15 @@ pub struct Beginning {
     pub attributes: Vec<KeyValue>,
 }
 
+/// Who puts a span in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A thread that records, and holds whatever lets one do so at a time.
+    Recording,
+    /// The background, or one that waits for it.
+    Other,
+}
+
 impl Tracer {
     /// A tracer that sends through `runtime`. No thread is started before the first span.
     ///
@@ -198,7 +207,11 @@ impl Tracer {
     }
 
     /// Sends a span that is already over. Whether it is kept by sampling.
-    pub fn emit(&self, mut record: SpanRecord, priority: Priority) -> bool {
+    pub fn emit(&self, record: SpanRecord, priority: Priority) -> bool {
+        self.emit_by(By::Recording, record, priority)
+    }
+
+    fn emit_by(&self, by: By, mut record: SpanRecord, priority: Priority) -> bool {
         if !self.inner.settings.enabled {
             return false;
         }
@@ -206,7 +219,8 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut record.attributes) {
             return false;
         }
-        self.enqueue(
+        self.enqueue_by(
+            by,
             record.into_data(sampled, &self.inner.settings.limits, &self.inner.scope),
             priority,
         );
@@ -231,6 +245,8 @@ impl Tracer {
         drop(shared);
         if first {
             state.wake_pending.notify_one();
+            // Now, since others put it in line.
+            self.inner.totals.settle();
         }
         self.inner.runtime.start();
         if let Some((record, priority)) = over {
@@ -304,21 +320,28 @@ impl Tracer {
 
     /// Puts a span in line.
     pub(super) fn enqueue(&self, span: Box<SpanData>, priority: Priority) {
+        self.enqueue_by(By::Recording, span, priority);
+    }
+
+    fn enqueue_by(&self, by: By, span: Box<SpanData>, priority: Priority) {
         let state = self.state();
         let shared = state.shared.lock();
         if let Some(successor) = self.inner.successor.get() {
             drop(shared);
-            return successor.enqueue(span, priority);
+            return successor.enqueue_by(by, span, priority);
         }
         // Asked here, since whoever closes it empties it under this lock.
         if !self.is_enabled() {
             drop(shared);
             return self.inner.refuse(&state);
         }
-        self.push(&state, shared, span, priority);
+        if self.push(&state, shared, span, priority) && by == By::Recording {
+            self.inner.totals.settle();
+        }
     }
 
-    fn push(&self, state: &State, mut shared: MutexGuard<'_, Shared>, span: Box<SpanData>, priority: Priority) {
+    /// Whether it is the first in line.
+    fn push(&self, state: &State, mut shared: MutexGuard<'_, Shared>, span: Box<SpanData>, priority: Priority) -> bool {
         let pushed = shared.queue.push(span, priority);
         let length = shared.queue.len();
         if pushed != Pushed::In {
@@ -326,13 +349,11 @@ impl Tracer {
         }
         drop(shared);
         state.pushed(pushed, length);
-        if length == 1 {
-            self.inner.totals.settle();
-        }
         if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
         self.inner.runtime.start();
+        length == 1
     }
 
     /// Hands over to a tracer that [succeeds](Self::succeed) this one. What waits here is still sent where it was to go;
@@ -572,7 +593,7 @@ impl Inner {
             inner: Arc::clone(self),
         };
         for (record, priority) in over {
-            tracer.emit(record, priority);
+            tracer.emit_by(By::Other, record, priority);
         }
         next
     }
