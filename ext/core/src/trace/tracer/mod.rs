@@ -1,22 +1,25 @@
 //! Makes spans, and hands them to the process's runtime.
 
-use super::common::Common;
-use super::contexts::Contexts;
-use super::derive::Identity;
-use super::ids;
-use super::limits::Limits;
-use super::queue::Pushed;
-use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
-use super::settings::Settings;
-use super::span::{Recording, Span};
-use super::state::{Batch, Load, Shared, State};
-use super::stats::{Stats, Waiting};
-use super::totals::{DropReason, Totals};
-use super::worker::Sender;
+mod flushing;
+mod moving;
+mod succession;
+
 use crate::arena::fork;
-use crate::clock::deadline;
 use crate::export::transports::otlp;
 use crate::runtime::{Mutex, PerProcess, Runtime, Worker};
+use crate::trace::common::Common;
+use crate::trace::contexts::Contexts;
+use crate::trace::derive::Identity;
+use crate::trace::ids;
+use crate::trace::limits::Limits;
+use crate::trace::queue::Pushed;
+use crate::trace::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
+use crate::trace::settings::Settings;
+use crate::trace::span::{Recording, Span};
+use crate::trace::state::{Load, Shared, State};
+use crate::trace::stats::{Stats, Waiting};
+use crate::trace::totals::{DropReason, Totals};
+use crate::trace::worker::Sender;
 use arc_swap::ArcSwap;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -24,18 +27,15 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-/// How often a wait looks whether it is to be given up.
-const LOOK: Duration = Duration::from_millis(10);
-
-pub(super) struct Inner {
-    pub(super) settings: Settings,
+pub(in crate::trace) struct Inner {
+    pub(in crate::trace) settings: Settings,
     scope: InstrumentationScope,
     common: Arc<Common>,
     state: PerProcess<State>,
     runtime: Arc<Runtime>,
-    pub(super) totals: Arc<dyn Totals>,
+    pub(in crate::trace) totals: Arc<dyn Totals>,
     /// No span is taken any more.
     closed: AtomicBool,
     /// What sends; nothing where traces are off.
@@ -52,7 +52,7 @@ pub(super) struct Inner {
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Tracer {
-    pub(super) inner: Arc<Inner>,
+    pub(in crate::trace) inner: Arc<Inner>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -90,24 +90,6 @@ impl Tracer {
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
         Self::with(settings, runtime, totals, Arc::default())
-    }
-
-    /// A tracer for other settings that goes on where this one stands: what is current stays so. Once it is in use, this
-    /// one is to [retire](Self::retire).
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn succeed(&self, settings: Settings) -> otlp::Result<Self> {
-        let Inner {
-            runtime,
-            totals,
-            common,
-            ..
-        } = &*self.inner;
-        let successor = Self::with(settings, runtime, Arc::clone(totals), Arc::clone(common))?;
-        // A process that has shut down stays so.
-        successor.inner.closed.store(self.inner.is_closed(), Ordering::SeqCst);
-        Ok(successor)
     }
 
     fn with(
@@ -302,7 +284,7 @@ impl Tracer {
         self.inner.settings.enabled && !self.inner.is_closed()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(in crate::trace) fn limits(&self) -> &Limits {
         &self.inner.settings.limits
     }
 
@@ -319,7 +301,7 @@ impl Tracer {
     }
 
     /// Puts a span in line.
-    pub(super) fn enqueue(&self, span: Box<SpanData>, priority: Priority) {
+    pub(in crate::trace) fn enqueue(&self, span: Box<SpanData>, priority: Priority) {
         self.enqueue_by(By::Recording, span, priority);
     }
 
@@ -356,160 +338,6 @@ impl Tracer {
         length == 1
     }
 
-    /// Hands over to a tracer that [succeeds](Self::succeed) this one. What waits here is still sent where it was to go;
-    /// spans that are open, or wait for their start, go the successor's way.
-    pub fn retire(&self, successor: &Self) {
-        let state = self.state();
-        if !successor.is_enabled() {
-            self.inner.release_pending(&state, true);
-        }
-        if self.inner.successor.set(successor.clone()).is_err() {
-            return;
-        }
-        if self.inner.is_closed() {
-            successor.close();
-        }
-        let pending = state.shared.lock().pending.hand_over();
-        for (key, record, priority) in pending {
-            successor.hold(key, record, priority);
-        }
-        let mut predecessors = Vec::clone(&self.inner.predecessors.load());
-        predecessors.push(self.clone());
-        successor.inner.predecessors.rcu(|others| {
-            let all = others.iter().chain(&predecessors);
-            all.filter(|one| !one.is_drained()).cloned().collect::<Vec<_>>()
-        });
-        // Its worker goes when it has nothing left to do; without a thread there is nothing.
-        state.wake.notify_one();
-        if self.is_drained() {
-            self.inner.forget_worker();
-        }
-    }
-
-    /// Takes out all that waits, for [`Self::move_in`]. To be called before this process becomes another one, which is to
-    /// send what it would have, and while nothing runs in the background.
-    pub fn move_out(&self) {
-        for tracer in self.line() {
-            let load = tracer.state().shared.lock().unload();
-            *tracer.inner.moving.lock() = load;
-        }
-        self.inner.common.lineage.leave();
-    }
-
-    /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
-    pub fn move_in(&self) {
-        self.inner.common.lineage.arrive();
-        for tracer in self.line() {
-            let load = std::mem::take(&mut *tracer.inner.moving.lock());
-            let state = tracer.state();
-            if let Some(batch) = load.batch {
-                // It is older than all that came since.
-                state.shared.lock().batch = Some(Batch { oldest: 0, ..batch });
-            }
-            for (span, priority) in load.spans {
-                tracer.push(&state, state.shared.lock(), span, priority);
-            }
-            for (key, record, priority) in load.pending {
-                tracer.hold(key, record, priority);
-            }
-        }
-    }
-
-    /// Whether what was begun in the process of that generation is this process's to end.
-    pub(crate) fn owns(&self, generation: u32) -> bool {
-        self.inner.common.lineage.owns(generation)
-    }
-
-    /// Whether nothing waits.
-    fn is_drained(&self) -> bool {
-        self.state().shared.lock().oldest().is_none()
-    }
-
-    /// This one, after those before it that may have something to send.
-    fn line(&self) -> Vec<Self> {
-        let mut line = Vec::clone(&self.inner.predecessors.load());
-        line.push(self.clone());
-        line
-    }
-
-    /// This process's state.
-    fn state(&self) -> Arc<State> {
-        self.inner.state()
-    }
-
-    /// Sends all that was handed over until now, a backoff notwithstanding. Whether all of it was taken in time.
-    ///
-    /// It waits for `timeout` at most, and gives up when `cancelled` says so, which it asks every ten milliseconds.
-    pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = deadline(timeout);
-        let line = self.line();
-        // All are asked before any is waited for: one that hangs takes nothing from the others.
-        let asked: Vec<_> = line.iter().map(Self::ask).collect();
-        let mut delivered = true;
-        for asked in asked.into_iter().flatten() {
-            delivered &= asked.wait(deadline, cancelled);
-        }
-        self.inner.predecessors.rcu(|predecessors| {
-            let rest = predecessors.iter().filter(|one| !one.is_drained());
-            rest.cloned().collect::<Vec<_>>()
-        });
-        delivered
-    }
-
-    /// Has all that was handed over until now sent at once. `None` where there is nothing.
-    fn ask(&self) -> Option<Asked<'_>> {
-        let state = self.state();
-        self.inner.release_pending(&state, true);
-        let mut shared = state.shared.lock();
-        shared.oldest()?;
-        let until = shared.queue.last();
-        let dropped = state.tally.all_dropped();
-        shared.flush_until = shared.flush_until.max(until);
-        shared.hurry = true;
-        drop(shared);
-        state.wake.notify_one();
-        Some(Asked {
-            tracer: self,
-            state,
-            until,
-            dropped,
-        })
-    }
-
-    /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
-    /// goes on until it is shut down itself. When it is given up, nothing has changed.
-    pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let delivered = self.flush(timeout, cancelled);
-        if cancelled() {
-            return false;
-        }
-        self.close() && delivered
-    }
-
-    /// Takes no span any more, and drops those that wait. Whether there was none.
-    pub fn close(&self) -> bool {
-        let lost = self.line().iter().filter(|one| !one.close_alone()).count();
-        // One that is taking over just now.
-        lost == 0 && self.inner.successor.get().is_none_or(Self::close)
-    }
-
-    fn close_alone(&self) -> bool {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        let state = self.state();
-        let mut shared = state.shared.lock();
-        let pending = shared.pending.all().len();
-        let lost = pending + shared.queue.clear() + shared.batch.take().map_or(0, |batch| batch.spans);
-        state.tally.lose(DropReason::Shutdown, lost as u64);
-        drop(shared);
-        if lost > 0 {
-            self.inner.totals.dropped(DropReason::Shutdown, lost as u64);
-        }
-        if let Some(worker) = self.inner.worker.get() {
-            self.inner.runtime.remove(worker);
-        }
-        lost == 0
-    }
-
     /// What has become of this process's spans, also of those that go where settings before these said.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -524,32 +352,10 @@ impl Tracer {
             self.inner.is_closed(),
         )
     }
-}
 
-/// What a flush waits for.
-struct Asked<'t> {
-    tracer: &'t Tracer,
-    state: Arc<State>,
-    /// Number of the last span that it is about.
-    until: u64,
-    /// What had been dropped before.
-    dropped: u64,
-}
-
-impl Asked<'_> {
-    /// Whether all of it was taken in time.
-    fn wait(&self, deadline: Instant, cancelled: &dyn Fn() -> bool) -> bool {
-        let mut shared = self.state.shared.lock();
-        while shared.oldest().is_some_and(|oldest| oldest <= self.until) {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() || cancelled() {
-                return false;
-            }
-            // Here as well: there may be no thread to be had at first.
-            self.tracer.inner.runtime.start();
-            shared = self.state.settled.wait_for(shared, rest.min(LOOK));
-        }
-        self.state.tally.all_dropped() == self.dropped
+    /// This process's state.
+    fn state(&self) -> Arc<State> {
+        self.inner.state()
     }
 }
 
@@ -559,43 +365,10 @@ impl Inner {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Whether another tracer takes the spans, and nothing is left to send here. Then nothing will be.
-    pub(super) fn is_done(&self, state: &State) -> bool {
-        let shared = state.shared.lock();
-        self.successor.get().is_some() && shared.oldest().is_none()
-    }
-
-    /// The runtime need not begin it again.
-    pub(super) fn forget_worker(&self) {
-        if let Some(worker) = self.worker.get() {
-            self.runtime.forget(worker);
-        }
-    }
-
     /// This process's state: a child that has been forked since begins with an empty one.
-    pub(super) fn state(&self) -> Arc<State> {
+    pub(in crate::trace) fn state(&self) -> Arc<State> {
         self.state
             .get(|| State::new(self.settings.queue_size, self.settings.batch_size, self.common.tally()))
-    }
-
-    /// Puts spans in line whose time for a start is over; all of them when a flush asks.
-    pub(super) fn release_pending(self: &Arc<Self>, state: &State, all: bool) -> Option<Instant> {
-        let mut shared = state.shared.lock();
-        let over = if all {
-            shared.pending.all()
-        } else {
-            shared.pending.over(Instant::now())
-        };
-        let next = shared.pending.next();
-        drop(shared);
-        state.tally.miss_starts(over.len() as u64);
-        let tracer = Tracer {
-            inner: Arc::clone(self),
-        };
-        for (record, priority) in over {
-            tracer.emit_by(By::Other, record, priority);
-        }
-        next
     }
 
     /// Drops a span that came too late.
