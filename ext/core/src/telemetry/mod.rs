@@ -1,9 +1,9 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
 mod background;
+mod tracing;
 
-use crate::arena::exemplar::{self, TraceRef};
-use crate::arena::{fork, Registry};
+use crate::arena::{exemplar, fork, Registry};
 use crate::clock::Moment;
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::formats::{self, Format, Otlp, Renderer};
@@ -12,11 +12,13 @@ use crate::export::transports::otlp;
 use crate::pusher::Pusher;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::trace::{self, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
+use crate::trace::{self, Place, SpanContext};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
-use std::borrow::Cow;
 use std::sync::Arc;
+use tracing::reference;
+
+pub use tracing::Tracing;
 
 /// What must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +67,6 @@ pub struct Settings {
     pub push: push::Options,
     /// Names and patterns of what must not be shown, and what stands in its place.
     pub filter: Filter,
-}
-
-/// Spans under one configuration.
-#[derive(Debug)]
-pub struct Tracing {
-    settings: Settings,
-    tracer: Tracer,
-    redactor: Redactor,
 }
 
 /// The telemetry of a process and of the processes that it forks.
@@ -352,111 +346,4 @@ impl Telemetry {
             line,
         }
     }
-}
-
-impl Tracing {
-    fn new(
-        settings: Settings,
-        runtime: &Arc<Runtime>,
-        registry: &Arc<Registry>,
-        env: otlp::Env<'_>,
-    ) -> otlp::Result<Self> {
-        let resolved = trace::Settings::resolve(&settings.traces, env)?;
-        Ok(Self {
-            redactor: settings.filter.redactor()?,
-            tracer: Tracer::new(resolved, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
-            settings,
-        })
-    }
-
-    /// What goes on under other settings.
-    fn after(before: &Tracer, settings: Settings, env: otlp::Env<'_>) -> otlp::Result<Self> {
-        let resolved = trace::Settings::resolve(&settings.traces, env)?;
-        Ok(Self {
-            redactor: settings.filter.redactor()?,
-            tracer: before.succeed(resolved)?,
-            settings,
-        })
-    }
-
-    fn story<'a>(&'a self, registry: &'a Registry) -> Story<'a> {
-        Story {
-            tracer: &self.tracer,
-            redactor: &self.redactor,
-            registry,
-        }
-    }
-
-    /// Who makes the spans.
-    #[must_use]
-    pub fn tracer(&self) -> &Tracer {
-        &self.tracer
-    }
-
-    /// What must not be shown.
-    #[must_use]
-    pub fn redactor(&self) -> &Redactor {
-        &self.redactor
-    }
-
-    /// The current span of a fiber.
-    #[must_use]
-    pub fn current(&self, fiber: u64) -> Option<SpanContext> {
-        self.tracer.contexts().current(fiber)
-    }
-
-    /// Begins a span that is current in its fiber until [`Self::end`]: inside `remote` if that is given, else inside the
-    /// span that is current.
-    pub fn start(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        kind: SpanKind,
-        remote: Option<SpanContext>,
-        fiber: u64,
-        attributes: &dyn Payload,
-    ) -> Span {
-        let around = remote.or_else(|| self.current(fiber));
-        let attributes = if self.tracer.is_enabled() {
-            trace::attributes(&self.redactor, attributes)
-        } else {
-            Vec::new()
-        };
-        let beginning = Beginning {
-            attributes,
-            ..Beginning::default()
-        };
-        let span = self.tracer.start_with(name, kind, around.as_ref(), beginning);
-        if span.context().is_valid() {
-            self.enter(fiber, span.context().clone());
-        }
-        span
-    }
-
-    /// Ends a span.
-    pub fn end(&self, span: &mut Span, fiber: u64) {
-        self.leave(fiber, span.context());
-        span.end(None);
-    }
-
-    /// Makes a span the current one of the fiber that runs.
-    fn enter(&self, fiber: u64, context: SpanContext) {
-        exemplar::set_current(reference(&context));
-        self.tracer.contexts().push(fiber, context);
-    }
-
-    /// The opposite of [`Self::enter`]. Another fiber than the one that runs may end a span of its own; what is current
-    /// here stays.
-    fn leave(&self, fiber: u64, context: &SpanContext) {
-        if let Some(current) = self.tracer.contexts().pop(fiber, context.span_id()) {
-            exemplar::set_current(current.as_ref().and_then(reference));
-        }
-    }
-}
-
-/// What an exemplar says of a span; one that is not sent has none.
-fn reference(context: &SpanContext) -> Option<TraceRef> {
-    (context.is_valid() && context.is_sampled()).then(|| TraceRef {
-        trace_id: context.trace_id().to_bytes(),
-        span_id: context.span_id().to_bytes(),
-    })
 }
