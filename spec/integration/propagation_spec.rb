@@ -329,6 +329,23 @@ RSpec.describe "The way of a trace", :collector do
     end
   end
 
+  it "keeps the flags that came in beside the one that says whether it is kept" do
+    trace_to(@collector)
+    TaskerTelemetry.events.map("order.placed", backends: :traces)
+    carried = %w[02 03].map do |flags|
+      TaskerTelemetry.continue_trace({ "traceparent" => "00-#{trace_id}-#{parent_id}-#{flags}" }, "span") do
+        in_span = TaskerTelemetry.trace_headers["traceparent"][-2..]
+        in_event = nil
+        TaskerTelemetry.instrument("order.placed") { in_event = TaskerTelemetry.trace_headers["traceparent"][-2..] }
+        [in_span, in_event]
+      end
+    end
+    expect(carried).to eq([%w[02 02], %w[03 03]])
+    sent(2)
+  ensure
+    TaskerTelemetry.events.reset!
+  end
+
   it "is never begun by a traceparent that is none" do
     trace_to(@collector)
     odd = [nil, 7, [], {}, Object.new]

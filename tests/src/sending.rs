@@ -1,7 +1,8 @@
 //! A tracer that sends to a test's collector, and what it counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tasker_telemetry_core::export::transports::otlp;
 use tasker_telemetry_core::runtime::Runtime;
@@ -12,9 +13,17 @@ use tasker_telemetry_core::trace::{DropReason, Options, Settings, SpanKind, Tota
 pub struct Counted {
     exported: AtomicU64,
     dropped: [AtomicU64; 4],
+    settled: Mutex<Vec<ThreadId>>,
 }
 
 impl Totals for Counted {
+    fn settle(&self) {
+        self.settled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread::current().id());
+    }
+
     fn exported(&self, spans: u64) {
         self.exported.fetch_add(spans, Ordering::SeqCst);
     }
@@ -28,6 +37,11 @@ impl Counted {
     /// Spans that were taken.
     pub fn exported(&self) -> u64 {
         self.exported.load(Ordering::SeqCst)
+    }
+
+    /// The threads that got ready to count.
+    pub fn settled_by(&self) -> Vec<ThreadId> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Spans that were dropped for that reason.

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::export::transports::otlp;
 use tasker_telemetry_core::trace::{
-    derive, Condition, DropReason, KeyValue, Link, Priority, SpanContext, SpanId, SpanKind, SpanRecord, Status,
-    TraceFlags, TraceId, TraceState, START_UNKNOWN, UNSAMPLED_TRACE,
+    derive, exception, Condition, DropReason, KeyValue, Link, Priority, SpanContext, SpanId, SpanKind, SpanRecord,
+    Status, TraceFlags, TraceId, TraceState, START_UNKNOWN, UNSAMPLED_TRACE,
 };
 use tasker_telemetry_tests::collector::{Behaviour, Collector};
 use tasker_telemetry_tests::sending::Sending;
@@ -48,12 +47,13 @@ fn a_span_arrives_as_it_was_told() {
     );
     let tracer = &sending.tracer;
     let state = TraceState::from_key_value([("vendor", "x")]).unwrap();
-    let remote = SpanContext::new(TraceId::from(7), SpanId::from(8), TraceFlags::SAMPLED, true, state);
+    let remote = SpanContext::new(TraceId::from(7), SpanId::from(8), TraceFlags::new(3), true, state);
     let mut span = tracer.start("GET /", SpanKind::Server, Some(&remote));
     assert_eq!(span.context().trace_id(), remote.trace_id());
     span.set_attribute("count", 1);
     span.set_attribute("count", 2);
-    span.record_error("KeyError", "no such key", Some("a.rb:1\nb.rb:2"));
+    let error = exception("KeyError", "no such key", Some("a.rb:1\nb.rb:2"));
+    span.add_event("exception", None, error);
     span.set_status(Status::error("failed"));
     span.add_link(Link::with_context(remote.clone()));
     let id = span.context().span_id();
@@ -84,7 +84,7 @@ fn a_span_arrives_as_it_was_told() {
     assert_eq!(span.trace_id, TraceId::from(7).to_bytes());
     assert_eq!(span.span_id, id.to_bytes());
     assert_eq!(span.parent_span_id, SpanId::from(8).to_bytes());
-    assert_eq!((span.name.as_str(), span.kind, span.flags), ("GET /", 2, 0x301));
+    assert_eq!((span.name.as_str(), span.kind, span.flags), ("GET /", 2, 0x303));
     assert_eq!(span.trace_state, "vendor=x");
     assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
     assert_eq!(span.attributes.len(), 1);
@@ -106,11 +106,15 @@ fn derived_spans_keep_their_ids_and_times() {
     let (task, step) = (derive::task(&identity, "1"), derive::step(&identity, "1", "2", "1"));
     let mut record = SpanRecord::new(task.trace_id, step, "step", 1_000_000_000, 3_000_000_000);
     record.parent_span_id = task.span_id;
+    record.flags = TraceFlags::new(2);
     assert!(sending.tracer.emit(record, Priority::Normal));
     assert!(sending.flush());
     let span = collector.spans().remove(0);
     assert_eq!(span.trace_id, task.trace_id.to_bytes());
-    assert_eq!(span.parent_span_id, task.span_id.to_bytes());
+    assert_eq!(
+        (span.parent_span_id, span.flags & 0xff),
+        (task.span_id.to_bytes().to_vec(), 3)
+    );
     assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 2_000_000_000);
 }
 
@@ -381,71 +385,4 @@ fn a_critical_span_of_an_unsampled_trace_is_sent_and_marked() {
     assert_eq!((spans.len(), spans[0].name.as_str(), spans[0].flags & 1), (1, "2", 0));
     assert_eq!(spans[0].attributes[0].key, UNSAMPLED_TRACE);
     assert_eq!(sending.tracer.stats().unsampled, 2);
-}
-
-#[test]
-fn shutting_down_is_bounded_and_counts_what_is_lost() {
-    let collector = Collector::start();
-    collector.otherwise(Behaviour::Hang);
-    let sending = Sending::to(&collector.url(), &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")]);
-    spans(&sending, "span", 5);
-    let begun = Instant::now();
-    assert!(!sending.tracer.shutdown(Duration::from_millis(100), &|| false));
-    assert!(sending.runtime.shutdown(DEADLINE));
-    assert!(begun.elapsed() < DEADLINE);
-    sending.span("late");
-    assert_eq!(sending.totals.dropped(DropReason::Shutdown), 5);
-    assert_eq!(sending.tracer.stats().state, Condition::Shutdown);
-    assert!(!sending.runtime.is_running());
-}
-
-#[test]
-fn what_ends_while_the_tracer_shuts_down_is_counted() {
-    for _ in 0..50 {
-        let sending = Sending::to(
-            &format!("http://{}", nobody()),
-            &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")],
-        );
-        let (tracer, going) = (&sending.tracer, &AtomicUsize::new(0));
-        let recorded: usize = std::thread::scope(|scope| {
-            let tell = move |held: bool| {
-                let mut recorded = 0;
-                going.fetch_add(1, Ordering::SeqCst);
-                while tracer.is_enabled() {
-                    let mut span = tracer.start("span", SpanKind::Internal, None);
-                    recorded += usize::from(span.is_recording());
-                    span.end(None);
-                    if held {
-                        let id = SpanId::from(recorded as u64 + 1);
-                        tracer.hold(
-                            recorded as u64,
-                            SpanRecord::new(TraceId::from(1), id, "held", 0, 1),
-                            Priority::Normal,
-                        );
-                        recorded += 1;
-                    }
-                }
-                recorded
-            };
-            let threads = [false, true, true].map(|held| scope.spawn(move || tell(held)));
-            until("all to record", || (going.load(Ordering::SeqCst) == 3).then_some(()));
-            tracer.close();
-            threads.map(|thread| thread.join().unwrap()).iter().sum()
-        });
-        let stats = tracer.stats();
-        assert_eq!((stats.queued, stats.pending), (0, 0));
-        assert_eq!(stats.dropped.values().sum::<u64>() as usize, recorded);
-    }
-}
-
-#[test]
-fn shutting_down_sends_what_waits() {
-    let collector = Collector::start();
-    let sending = Sending::to(&collector.url(), &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
-    let mut expected = spans(&sending, "span", 5);
-    let record = SpanRecord::new(TraceId::from(1), SpanId::from(1), "held", 0, 1);
-    sending.tracer.hold(1, record, Priority::Normal);
-    expected.insert("held".to_owned(), 1);
-    assert!(sending.tracer.shutdown(DEADLINE, &|| false));
-    assert_eq!(collector.taken(), expected);
 }

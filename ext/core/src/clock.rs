@@ -52,6 +52,14 @@ impl Moment {
     }
 }
 
+/// When a time from now is over. Whoever says that a wait may last for ever names a time that no clock can hold; a year is
+/// as good.
+#[must_use]
+pub fn deadline(time: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    Instant::now() + time.min(YEAR)
+}
+
 fn now() -> u64 {
     ANCHOR.elapsed().as_nanos() as u64
 }
@@ -59,6 +67,13 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_is_as_far_as_it_is_asked_for_within_a_year() {
+        let rest = |time| deadline(time).duration_since(Instant::now()).as_secs_f64();
+        assert!((3500.0..=3600.0).contains(&rest(Duration::from_secs(3600))));
+        assert!((31e6..32e6).contains(&rest(Duration::MAX)));
+    }
 
     #[test]
     fn is_the_time_of_day_and_does_not_go_back() {

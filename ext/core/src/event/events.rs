@@ -127,7 +127,13 @@ impl Events {
             if entry.kind == Kind::Start {
                 begin(&courses, entry, &identity, payload, at_ns)
             } else {
-                is_first(courses.notes(), entry, &identity, payload, instant::whole_seconds(at_ns))
+                is_first(
+                    courses.notes(),
+                    entry,
+                    &identity,
+                    payload,
+                    instant::whole_seconds(at_ns),
+                )
             }
         });
         Begun {

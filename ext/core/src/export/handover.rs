@@ -1,6 +1,7 @@
 //! Lets the background ask another thread of the process for a page: what it takes to make one, such as running code of
 //! the application's, may be that thread's to do alone.
 
+use crate::clock::deadline;
 use crate::runtime::{Condvar, Mutex, PerProcess};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +97,7 @@ impl Handover {
     /// after each [`Self::wake`]. Answers the order's number, for [`Self::give`].
     pub fn wait(&self, limit: Duration, cancelled: &dyn Fn() -> bool) -> Option<u64> {
         let desk = self.desk();
-        let deadline = Instant::now() + limit;
+        let deadline = deadline(limit);
         let mut order = desk.order.lock();
         order.attended = true;
         while !order.open {

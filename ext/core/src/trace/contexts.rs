@@ -110,11 +110,6 @@ impl Contexts {
         }
     }
 
-    /// Forgets what is open in a fiber, such as one that begins a new request.
-    pub fn clear(&self, fiber: u64) {
-        self.all.lock().fibers.remove(&fiber);
-    }
-
     /// Fibers with an open span.
     #[must_use]
     pub fn len(&self) -> usize {

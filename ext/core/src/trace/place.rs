@@ -162,7 +162,9 @@ impl Story<'_> {
         SpanContext::new(
             trace_id,
             span_id,
-            TraceFlags::default().with_sampled(sampled),
+            around
+                .map_or(TraceFlags::default(), SpanContext::trace_flags)
+                .with_sampled(sampled),
             false,
             around.map_or(TraceState::NONE, |around| around.trace_state().clone()),
         )

@@ -26,6 +26,8 @@ pub struct SpanRecord {
     pub parent_is_remote: bool,
     /// Whether the trace is kept; `None`: as its id tells.
     pub sampled: Option<bool>,
+    /// What else the trace's flags say.
+    pub flags: TraceFlags,
     /// W3C `tracestate` to pass on.
     pub trace_state: TraceState,
     /// What it did.
@@ -56,6 +58,7 @@ impl SpanRecord {
             parent_span_id: SpanId::INVALID,
             parent_is_remote: false,
             sampled: None,
+            flags: TraceFlags::default(),
             trace_state: TraceState::NONE,
             name: name.into(),
             kind: SpanKind::Internal,
@@ -73,7 +76,7 @@ impl SpanRecord {
             span_context: SpanContext::new(
                 self.trace_id,
                 self.span_id,
-                TraceFlags::default().with_sampled(sampled),
+                self.flags.with_sampled(sampled),
                 false,
                 self.trace_state,
             ),

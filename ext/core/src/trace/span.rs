@@ -94,13 +94,6 @@ impl Span {
         });
     }
 
-    /// Adds the event `exception`. The status is set apart, since a span may recover.
-    pub fn record_error(&mut self, class: &str, message: &str, backtrace: Option<&str>) {
-        if self.is_recording() {
-            self.add_event("exception", None, exception(class, message, backtrace));
-        }
-    }
-
     /// Adds a span that it has to do with.
     pub fn add_link(&mut self, link: Link) {
         self.change(|tracer, data| {

@@ -141,6 +141,7 @@ fn bare(told: &Told<'_>, place: &Place) -> SpanRecord {
         told.end_ns,
     );
     record.sampled = Some(place.context.is_sampled());
+    record.flags = place.context.trace_flags();
     record
 }
 

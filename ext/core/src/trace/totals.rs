@@ -38,7 +38,8 @@ impl DropReason {
 
 /// Where the totals of all processes are kept. Called by any thread, with and without the GVL.
 pub trait Totals: Send + Sync {
-    /// Gets ready to count in this process. Called by a thread that records, before anything is counted.
+    /// Gets ready to count in this process. Called by a thread that records, under the lock that lets one do so at a time,
+    /// when there is something to send.
     fn settle(&self) {}
     /// That many were sent and taken.
     fn exported(&self, spans: u64);

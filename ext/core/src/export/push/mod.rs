@@ -5,6 +5,7 @@ mod requests;
 mod settings;
 
 use super::transports::otlp::{self, Answer, Backoff, Client, Session, SMALLEST};
+use crate::clock::deadline;
 use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Work, Worker};
 use bytes::Bytes;
 use requests::{cut, points};
@@ -209,7 +210,7 @@ impl Push {
             return !self.inner.settings.enabled;
         }
         let state = self.inner.state();
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline(timeout);
         if !self.runtime.start() {
             return false;
         }

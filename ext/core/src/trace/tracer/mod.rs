@@ -1,23 +1,26 @@
 //! Makes spans, and hands them to the process's runtime.
 
-use super::batch::Batch;
-use super::common::Common;
-use super::contexts::Contexts;
-use super::derive::Identity;
-use super::encode::{encode, Encoded};
-use super::ids;
-use super::limits::Limits;
-use super::queue::Pushed;
-use super::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
-use super::settings::Settings;
-use super::span::{Recording, Span};
-use super::state::{Load, Shared, State};
-use super::stats::{Stats, Waiting};
-use super::totals::{DropReason, Totals};
-use super::worker::Sender;
+mod flushing;
+mod moving;
+mod succession;
+
 use crate::arena::fork;
 use crate::export::transports::otlp;
 use crate::runtime::{Mutex, PerProcess, Runtime, Worker};
+use crate::trace::common::Common;
+use crate::trace::contexts::Contexts;
+use crate::trace::derive::Identity;
+use crate::trace::encode::{encode, Encoded};
+use crate::trace::ids;
+use crate::trace::limits::Limits;
+use crate::trace::queue::Pushed;
+use crate::trace::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
+use crate::trace::settings::Settings;
+use crate::trace::span::{Recording, Span};
+use crate::trace::state::{Load, Shared, State};
+use crate::trace::stats::{Stats, Waiting};
+use crate::trace::totals::{DropReason, Totals};
+use crate::trace::worker::Sender;
 use arc_swap::ArcSwap;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -25,18 +28,15 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-/// How often a wait looks whether it is to be given up.
-const LOOK: Duration = Duration::from_millis(10);
-
-pub(super) struct Inner {
-    pub(super) settings: Settings,
-    pub(super) scope: InstrumentationScope,
+pub(in crate::trace) struct Inner {
+    pub(in crate::trace) settings: Settings,
+    pub(in crate::trace) scope: InstrumentationScope,
     common: Arc<Common>,
     state: PerProcess<State>,
     runtime: Arc<Runtime>,
-    pub(super) totals: Arc<dyn Totals>,
+    pub(in crate::trace) totals: Arc<dyn Totals>,
     /// No span is taken any more.
     closed: AtomicBool,
     /// What sends; nothing where traces are off.
@@ -53,7 +53,7 @@ pub(super) struct Inner {
 /// The tracer of a process and of the processes that it forks. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Tracer {
-    pub(super) inner: Arc<Inner>,
+    pub(in crate::trace) inner: Arc<Inner>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -75,6 +75,15 @@ pub struct Beginning {
     pub attributes: Vec<KeyValue>,
 }
 
+/// Who puts a span in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A thread that records, and holds whatever lets one do so at a time.
+    Recording,
+    /// The background, or one that waits for it.
+    Other,
+}
+
 impl Tracer {
     /// A tracer that sends through `runtime`. No thread is started before the first span.
     ///
@@ -82,24 +91,6 @@ impl Tracer {
     /// When the certificates that the settings name cannot be used.
     pub fn new(settings: Settings, runtime: &Arc<Runtime>, totals: Arc<dyn Totals>) -> otlp::Result<Self> {
         Self::with(settings, runtime, totals, Arc::default())
-    }
-
-    /// A tracer for other settings that goes on where this one stands: what is current stays so. Once it is in use, this
-    /// one is to [retire](Self::retire).
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn succeed(&self, settings: Settings) -> otlp::Result<Self> {
-        let Inner {
-            runtime,
-            totals,
-            common,
-            ..
-        } = &*self.inner;
-        let successor = Self::with(settings, runtime, Arc::clone(totals), Arc::clone(common))?;
-        // A process that has shut down stays so.
-        successor.inner.closed.store(self.inner.is_closed(), Ordering::SeqCst);
-        Ok(successor)
     }
 
     fn with(
@@ -171,7 +162,8 @@ impl Tracer {
         let trace_id = parent.map_or_else(ids::trace_id, SpanContext::trace_id);
         let sampled = self.sampled(trace_id, parent);
         let trace_state = parent.map_or(TraceState::NONE, |parent| parent.trace_state().clone());
-        let flags = TraceFlags::default().with_sampled(sampled);
+        let flags = parent.map_or(TraceFlags::default(), SpanContext::trace_flags);
+        let flags = flags.with_sampled(sampled);
         span.context = SpanContext::new(trace_id, ids::span_id(), flags, false, trace_state);
         if !self.is_kept(sampled, priority, &mut attributes) {
             return span;
@@ -200,7 +192,11 @@ impl Tracer {
     }
 
     /// Sends a span that is already over. Whether it is kept by sampling.
-    pub fn emit(&self, mut record: SpanRecord, priority: Priority) -> bool {
+    pub fn emit(&self, record: SpanRecord, priority: Priority) -> bool {
+        self.emit_by(By::Recording, record, priority)
+    }
+
+    fn emit_by(&self, by: By, mut record: SpanRecord, priority: Priority) -> bool {
         if !self.inner.settings.enabled {
             return false;
         }
@@ -209,7 +205,7 @@ impl Tracer {
             return false;
         }
         let data = record.into_data(sampled, &self.inner.settings.limits, &self.inner.scope);
-        self.enqueue(encode(&data), priority);
+        self.enqueue_by(by, encode(&data), priority);
         true
     }
 
@@ -231,6 +227,8 @@ impl Tracer {
         drop(shared);
         if first {
             state.wake_pending.notify_one();
+            // Now, since others put it in line.
+            self.inner.totals.settle();
         }
         self.inner.runtime.start();
         if let Some((record, priority)) = over {
@@ -286,7 +284,7 @@ impl Tracer {
         self.inner.settings.enabled && !self.inner.is_closed()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(in crate::trace) fn limits(&self) -> &Limits {
         &self.inner.settings.limits
     }
 
@@ -303,22 +301,29 @@ impl Tracer {
     }
 
     /// Puts a span in line.
-    pub(super) fn enqueue(&self, span: Encoded, priority: Priority) {
+    pub(in crate::trace) fn enqueue(&self, span: Encoded, priority: Priority) {
+        self.enqueue_by(By::Recording, span, priority);
+    }
+
+    fn enqueue_by(&self, by: By, span: Encoded, priority: Priority) {
         let state = self.state();
         let shared = state.shared.lock();
         if let Some(successor) = self.inner.successor.get() {
             drop(shared);
-            return successor.enqueue(span, priority);
+            return successor.enqueue_by(by, span, priority);
         }
         // Asked here, since whoever closes it empties it under this lock.
         if !self.is_enabled() {
             drop(shared);
             return self.inner.refuse(&state);
         }
-        self.push(&state, shared, span, priority);
+        if self.push(&state, shared, span, priority) && by == By::Recording {
+            self.inner.totals.settle();
+        }
     }
 
-    fn push(&self, state: &State, mut shared: MutexGuard<'_, Shared>, span: Encoded, priority: Priority) {
+    /// Whether it is the first in line.
+    fn push(&self, state: &State, mut shared: MutexGuard<'_, Shared>, span: Encoded, priority: Priority) -> bool {
         let pushed = shared.queue.push(span, priority);
         let length = shared.queue.len();
         if pushed != Pushed::In {
@@ -326,167 +331,11 @@ impl Tracer {
         }
         drop(shared);
         state.pushed(pushed, length);
-        if length == 1 {
-            self.inner.totals.settle();
-        }
         if pushed != Pushed::In {
             self.inner.totals.dropped(DropReason::QueueFull, 1);
         }
         self.inner.runtime.start();
-    }
-
-    /// Hands over to a tracer that [succeeds](Self::succeed) this one. What waits here is still sent where it was to go;
-    /// spans that are open, or wait for their start, go the successor's way.
-    pub fn retire(&self, successor: &Self) {
-        let state = self.state();
-        if !successor.is_enabled() {
-            self.inner.release_pending(&state, true);
-        }
-        if self.inner.successor.set(successor.clone()).is_err() {
-            return;
-        }
-        if self.inner.is_closed() {
-            successor.close();
-        }
-        let pending = state.shared.lock().pending.hand_over();
-        for (key, record, priority) in pending {
-            successor.hold(key, record, priority);
-        }
-        let mut predecessors = Vec::clone(&self.inner.predecessors.load());
-        predecessors.push(self.clone());
-        successor.inner.predecessors.rcu(|others| {
-            let all = others.iter().chain(&predecessors);
-            all.filter(|one| !one.is_drained()).cloned().collect::<Vec<_>>()
-        });
-        // Its worker goes when it has nothing left to do; without a thread there is nothing.
-        state.wake.notify_one();
-        if self.is_drained() {
-            self.inner.forget_worker();
-        }
-    }
-
-    /// Takes out all that waits, for [`Self::move_in`]. To be called before this process becomes another one, which is to
-    /// send what it would have, and while nothing runs in the background.
-    pub fn move_out(&self) {
-        for tracer in self.line() {
-            let load = tracer.state().shared.lock().unload();
-            *tracer.inner.moving.lock() = load;
-        }
-        self.inner.common.lineage.leave();
-    }
-
-    /// Takes in what was taken out, in whichever process this is. Spans that were open go on in it as well.
-    pub fn move_in(&self) {
-        self.inner.common.lineage.arrive();
-        for tracer in self.line() {
-            let load = std::mem::take(&mut *tracer.inner.moving.lock());
-            let state = tracer.state();
-            if let Some(batch) = load.batch {
-                // It is older than all that came since.
-                state.shared.lock().batch = Some(Batch { oldest: 0, ..batch });
-            }
-            for (span, priority) in load.spans {
-                tracer.push(&state, state.shared.lock(), span, priority);
-            }
-            for (key, record, priority) in load.pending {
-                tracer.hold(key, record, priority);
-            }
-        }
-    }
-
-    /// Whether what was begun in the process of that generation is this process's to end.
-    pub(crate) fn owns(&self, generation: u32) -> bool {
-        self.inner.common.lineage.owns(generation)
-    }
-
-    /// Whether nothing waits.
-    fn is_drained(&self) -> bool {
-        self.state().shared.lock().oldest().is_none()
-    }
-
-    /// This one, after those before it that may have something to send.
-    fn line(&self) -> Vec<Self> {
-        let mut line = Vec::clone(&self.inner.predecessors.load());
-        line.push(self.clone());
-        line
-    }
-
-    /// This process's state.
-    fn state(&self) -> Arc<State> {
-        self.inner.state()
-    }
-
-    /// Sends all that was handed over until now, a backoff notwithstanding. Whether all of it was taken in time.
-    ///
-    /// It waits for `timeout` at most, and gives up when `cancelled` says so, which it asks every ten milliseconds.
-    pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
-        let line = self.line();
-        // All are asked before any is waited for: one that hangs takes nothing from the others.
-        let asked: Vec<_> = line.iter().map(Self::ask).collect();
-        let mut delivered = true;
-        for asked in asked.into_iter().flatten() {
-            delivered &= asked.wait(deadline, cancelled);
-        }
-        self.inner.predecessors.rcu(|predecessors| {
-            let rest = predecessors.iter().filter(|one| !one.is_drained());
-            rest.cloned().collect::<Vec<_>>()
-        });
-        delivered
-    }
-
-    /// Has all that was handed over until now sent at once. `None` where there is nothing.
-    fn ask(&self) -> Option<Asked<'_>> {
-        let state = self.state();
-        self.inner.release_pending(&state, true);
-        let mut shared = state.shared.lock();
-        shared.oldest()?;
-        let until = shared.queue.last();
-        let dropped = state.tally.all_dropped();
-        shared.flush_until = shared.flush_until.max(until);
-        shared.hurry = true;
-        drop(shared);
-        state.wake.notify_one();
-        Some(Asked {
-            tracer: self,
-            state,
-            until,
-            dropped,
-        })
-    }
-
-    /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
-    /// goes on until it is shut down itself. When it is given up, nothing has changed.
-    pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let delivered = self.flush(timeout, cancelled);
-        if cancelled() {
-            return false;
-        }
-        self.close() && delivered
-    }
-
-    /// Takes no span any more, and drops those that wait. Whether there was none.
-    pub fn close(&self) -> bool {
-        let lost = self.line().iter().filter(|one| !one.close_alone()).count();
-        // One that is taking over just now.
-        lost == 0 && self.inner.successor.get().is_none_or(Self::close)
-    }
-
-    fn close_alone(&self) -> bool {
-        self.inner.closed.store(true, Ordering::SeqCst);
-        let state = self.state();
-        let mut shared = state.shared.lock();
-        let pending = shared.pending.all().len();
-        let lost = pending + shared.queue.clear() + shared.batch.take().map_or(0, |batch| batch.spans);
-        state.tally.lose(DropReason::Shutdown, lost as u64);
-        drop(shared);
-        if lost > 0 {
-            self.inner.totals.dropped(DropReason::Shutdown, lost as u64);
-        }
-        if let Some(worker) = self.inner.worker.get() {
-            self.inner.runtime.remove(worker);
-        }
-        lost == 0
+        length == 1
     }
 
     /// What has become of this process's spans, also of those that go where settings before these said.
@@ -503,32 +352,10 @@ impl Tracer {
             self.inner.is_closed(),
         )
     }
-}
 
-/// What a flush waits for.
-struct Asked<'t> {
-    tracer: &'t Tracer,
-    state: Arc<State>,
-    /// Number of the last span that it is about.
-    until: u64,
-    /// What had been dropped before.
-    dropped: u64,
-}
-
-impl Asked<'_> {
-    /// Whether all of it was taken in time.
-    fn wait(&self, deadline: Instant, cancelled: &dyn Fn() -> bool) -> bool {
-        let mut shared = self.state.shared.lock();
-        while shared.oldest().is_some_and(|oldest| oldest <= self.until) {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() || cancelled() {
-                return false;
-            }
-            // Here as well: there may be no thread to be had at first.
-            self.tracer.inner.runtime.start();
-            shared = self.state.settled.wait_for(shared, rest.min(LOOK));
-        }
-        self.state.tally.all_dropped() == self.dropped
+    /// This process's state.
+    fn state(&self) -> Arc<State> {
+        self.inner.state()
     }
 }
 
@@ -538,43 +365,10 @@ impl Inner {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Whether another tracer takes the spans, and nothing is left to send here. Then nothing will be.
-    pub(super) fn is_done(&self, state: &State) -> bool {
-        let shared = state.shared.lock();
-        self.successor.get().is_some() && shared.oldest().is_none()
-    }
-
-    /// The runtime need not begin it again.
-    pub(super) fn forget_worker(&self) {
-        if let Some(worker) = self.worker.get() {
-            self.runtime.forget(worker);
-        }
-    }
-
     /// This process's state: a child that has been forked since begins with an empty one.
-    pub(super) fn state(&self) -> Arc<State> {
+    pub(in crate::trace) fn state(&self) -> Arc<State> {
         self.state
             .get(|| State::new(self.settings.queue_size, self.settings.batch_size, self.common.tally()))
-    }
-
-    /// Puts spans in line whose time for a start is over; all of them when a flush asks.
-    pub(super) fn release_pending(self: &Arc<Self>, state: &State, all: bool) -> Option<Instant> {
-        let mut shared = state.shared.lock();
-        let over = if all {
-            shared.pending.all()
-        } else {
-            shared.pending.over(Instant::now())
-        };
-        let next = shared.pending.next();
-        drop(shared);
-        state.tally.miss_starts(over.len() as u64);
-        let tracer = Tracer {
-            inner: Arc::clone(self),
-        };
-        for (record, priority) in over {
-            tracer.emit(record, priority);
-        }
-        next
     }
 
     /// Drops a span that came too late.

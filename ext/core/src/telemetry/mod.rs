@@ -1,7 +1,9 @@
 //! All of a process's telemetry: what an event becomes, from wherever it comes.
 
-use crate::arena::exemplar::{self, TraceRef};
-use crate::arena::{fork, Registry};
+mod background;
+mod tracing;
+
+use crate::arena::{exemplar, fork, Registry};
 use crate::clock::Moment;
 use crate::event::{Begun, Events, Payload, Redactor, Route, Times, DEFAULT_FILTERS, DEFAULT_MASK};
 use crate::export::formats::{self, Format, Otlp, Renderer};
@@ -10,15 +12,13 @@ use crate::export::transports::otlp;
 use crate::pusher::Pusher;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::trace::{self, Attributes, Beginning, Place, Span, SpanContext, SpanKind, Story, Tracer};
+use crate::trace::{self, Attributes, Place, SpanContext};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
-use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use tracing::reference;
 
-/// How often a process that ends looks whether another has.
-const LOOK: Duration = Duration::from_millis(10);
+pub use tracing::Tracing;
 
 /// What must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,14 +78,6 @@ impl Settings {
         }
         Ok((pushing, trace::Settings::resolve(&self.traces, env)?))
     }
-}
-
-/// Spans under one configuration.
-#[derive(Debug)]
-pub struct Tracing {
-    settings: Settings,
-    tracer: Tracer,
-    attributes: Attributes,
 }
 
 /// The telemetry of a process and of the processes that it forks.
@@ -384,178 +376,4 @@ impl Telemetry {
             line,
         }
     }
-
-    /// Sends what was recorded until now. Whether all of it was taken in time.
-    ///
-    /// Spans and metrics at once: where one's collector takes all the time, the other's has had as much.
-    pub fn flush(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
-        let push = self.push();
-        let asked = push.as_ref().map(|push| push.ask());
-        let sent = self.tracing.load_full().tracer.flush(timeout, cancelled);
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let pushed = push
-            .zip(asked)
-            .is_none_or(|(push, asked)| push.wait(asked, rest, cancelled));
-        pushed && sent
-    }
-
-    /// As [`Self::flush`]; then nothing is sent any more, and the background ends. When it is given up, all goes on.
-    pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + timeout;
-        let rest = || deadline.saturating_duration_since(Instant::now());
-        self.pusher.leave();
-        let mut delivered = self.flush(timeout, cancelled);
-        let push = self.push();
-        if let Some(push) = &push {
-            // Of processes that end at once, the last one is to push what all have counted.
-            while self.pusher.another_leaves() {
-                while self.pusher.another_leaves() && !rest().is_zero() && !cancelled() {
-                    std::thread::sleep(LOOK);
-                }
-                delivered &= push.flush(rest(), cancelled);
-                if rest().is_zero() || cancelled() {
-                    break;
-                }
-            }
-        }
-        if cancelled() {
-            return false;
-        }
-        // The thread first: to take one worker away is to begin the others anew, and would cut off what they send.
-        let ended = self.runtime.shutdown(rest());
-        if let Some(push) = push {
-            push.stop();
-            self.pusher.resign();
-        }
-        let kept = self.tracing.load_full().tracer.close();
-        ended && kept && delivered
-    }
-
-    /// To be called before a fork: nothing may run in the background then.
-    pub fn before_fork(&self) {
-        self.runtime.before_fork();
-    }
-
-    /// To be called instead of [`Self::before_fork`] where only the child goes on: it takes over what waits.
-    pub fn before_move(&self) {
-        self.runtime.before_fork();
-        self.tracing.load().tracer.move_out();
-    }
-
-    /// To be called after that in the process that goes on, which is the same one where it failed.
-    pub fn after_move(&self) {
-        self.runtime.after_fork_parent();
-        self.tracing.load().tracer.move_in();
-    }
-
-    /// To be called after a fork, or one that failed, in the process that asked for it.
-    pub fn after_fork_parent(&self) {
-        self.runtime.after_fork_parent();
-    }
-
-    /// To be called in a child.
-    pub fn after_fork_child(&self) {
-        self.runtime.after_fork_child();
-    }
-}
-
-impl Tracing {
-    /// As long as nothing was configured.
-    fn new(runtime: &Arc<Runtime>, registry: &Arc<Registry>) -> otlp::Result<Self> {
-        let settings = Settings::default();
-        let (_, traces) = settings.resolve(&|_| None)?;
-        Ok(Self {
-            attributes: Attributes::new(settings.filter.redactor()?),
-            tracer: Tracer::new(traces, runtime, Arc::clone(registry) as Arc<dyn trace::Totals>)?,
-            settings,
-        })
-    }
-
-    fn story<'a>(&'a self, registry: &'a Registry) -> Story<'a> {
-        Story {
-            tracer: &self.tracer,
-            attributes: &self.attributes,
-            registry,
-        }
-    }
-
-    /// Who makes the spans.
-    #[must_use]
-    pub fn tracer(&self) -> &Tracer {
-        &self.tracer
-    }
-
-    /// What makes attributes of what is told.
-    #[must_use]
-    pub fn attributes(&self) -> &Attributes {
-        &self.attributes
-    }
-
-    /// What must not be shown.
-    #[must_use]
-    pub fn redactor(&self) -> &Redactor {
-        self.attributes.redactor()
-    }
-
-    /// The current span of a fiber.
-    #[must_use]
-    pub fn current(&self, fiber: u64) -> Option<SpanContext> {
-        self.tracer.contexts().current(fiber)
-    }
-
-    /// Begins a span that is current in its fiber until [`Self::end`]: inside `remote` if that is given, else inside the
-    /// span that is current.
-    pub fn start(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        kind: SpanKind,
-        remote: Option<SpanContext>,
-        fiber: u64,
-        attributes: &dyn Payload,
-    ) -> Span {
-        let around = remote.or_else(|| self.current(fiber));
-        let attributes = if self.tracer.is_enabled() {
-            self.attributes.of(attributes)
-        } else {
-            Vec::new()
-        };
-        let beginning = Beginning {
-            attributes,
-            ..Beginning::default()
-        };
-        let span = self.tracer.start_with(name, kind, around.as_ref(), beginning);
-        if span.context().is_valid() {
-            self.enter(fiber, span.context().clone());
-        }
-        span
-    }
-
-    /// Ends a span.
-    pub fn end(&self, span: &mut Span, fiber: u64) {
-        self.leave(fiber, span.context());
-        span.end(None);
-    }
-
-    /// Makes a span the current one of the fiber that runs.
-    fn enter(&self, fiber: u64, context: SpanContext) {
-        exemplar::set_current(reference(&context));
-        self.tracer.contexts().push(fiber, context);
-    }
-
-    /// The opposite of [`Self::enter`]. Another fiber than the one that runs may end a span of its own; what is current
-    /// here stays.
-    fn leave(&self, fiber: u64, context: &SpanContext) {
-        if let Some(current) = self.tracer.contexts().pop(fiber, context.span_id()) {
-            exemplar::set_current(current.as_ref().and_then(reference));
-        }
-    }
-}
-
-/// What an exemplar says of a span; one that is not sent has none.
-fn reference(context: &SpanContext) -> Option<TraceRef> {
-    (context.is_valid() && context.is_sampled()).then(|| TraceRef {
-        trace_id: context.trace_id().to_bytes(),
-        span_id: context.span_id().to_bytes(),
-    })
 }
