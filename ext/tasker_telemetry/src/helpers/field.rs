@@ -185,6 +185,10 @@ pub fn described(ruby: &Ruby, value: VALUE) -> Result<Option<String>, Jump> {
             let bits = rb_sys::rb_absint_numwords(value, 1, std::ptr::null_mut());
             return Ok(Some(format!("[Integer of {bits} bits]")));
         }
+        // ActiveSupport gives Arrays a `to_s` that is not Ruby's own.
+        if RB_TYPE_P(value, Type::RUBY_T_ARRAY) || RB_TYPE_P(value, Type::RUBY_T_HASH) {
+            return Ok(None);
+        }
         let class = rb_sys::rb_obj_class(value);
         let is_cores = rb_sys::rb_method_basic_definition_p(class, rb_sys::rb_intern(c"to_s".as_ptr())) != 0;
         if is_cores && inspects_much(value) {
