@@ -90,7 +90,7 @@ fn only_who_records_gets_ready_to_count() {
     hold(1);
     // By the background.
     until("its time to be over", || {
-        (sending.tracer.stats().pending == 0).then_some(())
+        (sending.tracer.stats().queued == 1).then_some(())
     });
     hold(2);
     std::thread::scope(|scope| assert!(scope.spawn(|| sending.flush()).join().unwrap()));
