@@ -35,7 +35,7 @@ pub(super) struct Part {
 impl Part {
     /// The spans in as many requests as it takes for each to be small enough.
     pub(super) fn of(spans: Vec<Encoded>, envelope: &Envelope, client: &Client) -> VecDeque<Self> {
-        let lengths: Vec<usize> = spans.iter().map(|span| Envelope::room(span)).collect();
+        let lengths: Vec<usize> = spans.iter().map(Envelope::room).collect();
         let batch = Arc::from(spans);
         let ranges = cut(&lengths, LARGEST.saturating_sub(envelope.length())).into_iter();
         ranges
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_is_small_enough_and_all_there() {
-        assert_eq!(cut(&[1, 1, 1], 3), [0..3]);
+        assert_eq!(cut(&[1, 1, 1, 1], 2), [0..2, 2..4]);
         assert_eq!(cut(&[1, 1, 2, 1], 3), [0..2, 2..4]);
         assert_eq!(cut(&[9, 1, 9, 9], 3), [0..1, 1..2, 2..3, 3..4]);
     }
