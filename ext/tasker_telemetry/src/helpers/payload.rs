@@ -100,7 +100,7 @@ impl Walked {
 /// One of 64, for a Symbol. The lowest bits are the same in all.
 #[inline]
 fn bit(symbol: VALUE) -> u64 {
-    1 << ((symbol as u64 >> 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
+    1 << ((symbol >> 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
 }
 
 impl<'a> HashPayload<'a> {
