@@ -80,8 +80,8 @@ impl Sending {
         let options = Options {
             enabled: Some(true),
             otlp,
-            service_name: Some("shop".to_owned()),
-            environment: Some("test".to_owned()),
+            service_name: "shop".to_owned(),
+            environment: "test".to_owned(),
             ..Options::default()
         };
         let settings = Settings::resolve(&options, &|name| {

@@ -174,7 +174,8 @@ fn metrics_are_pushed_at_an_interval_and_at_the_end() {
     assert!(!pushing.runtime.is_running());
     pushing.push.start();
     until("two pushes", || (pushing.push.stats().pushed >= 2).then_some(()));
-    assert!(pushing.push.shutdown(DEADLINE, &|| false));
+    assert!(pushing.push.flush(DEADLINE, &|| false));
+    pushing.push.stop();
     let requests = collector.requests();
     assert!(requests.iter().all(|request| request.path == "/v1/metrics"));
     let last = requests.last().unwrap().metrics().resource_metrics.remove(0).schema_url;
@@ -377,8 +378,10 @@ fn a_last_push_to_a_collector_that_hangs_is_bounded() {
     let pushing = Pushing::to(&collector, 3600.0);
     pushing.push.start();
     let begun = Instant::now();
-    assert!(!pushing.push.shutdown(Duration::from_millis(50), &|| false));
+    assert!(!pushing.push.flush(Duration::from_millis(50), &|| false));
     assert!(!pushing.push.flush(DEADLINE, &|| true));
+    pushing.push.stop();
+    assert!(!pushing.push.flush(DEADLINE, &|| false));
     assert!(pushing.runtime.shutdown(DEADLINE));
     assert!(begun.elapsed() < DEADLINE);
 }

@@ -4,7 +4,7 @@ use rcgen::{date_time_ymd, BasicConstraints, CertificateParams, CertifiedIssuer,
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::ServerConfig;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tasker_telemetry_core::export::transports::otlp::{self, Error};
 use tasker_telemetry_core::runtime::Runtime;
@@ -35,20 +35,16 @@ fn collector(directory: &tempfile::TempDir, host: &str) -> (PathBuf, Collector) 
     (file, Collector::secure(config))
 }
 
-fn sending(collector: &Collector, certificate: PathBuf) -> Sending {
-    let options = otlp::Options {
-        endpoint: Some(collector.url()),
-        certificate: Some(certificate),
-        ..otlp::Options::default()
-    };
-    Sending::with(options, &[])
+fn sending(collector: &Collector, certificate: &Path) -> Sending {
+    let certificate = certificate.to_str().unwrap();
+    Sending::to(&collector.url(), &[("OTEL_EXPORTER_OTLP_CERTIFICATE", certificate)])
 }
 
 #[test]
 fn spans_arrive_where_the_certificate_is_trusted() {
     let directory = tempfile::tempdir().unwrap();
     let (authority, collector) = collector(&directory, "localhost");
-    let sending = sending(&collector, authority);
+    let sending = sending(&collector, &authority);
     sending.span("span");
     assert!(sending.flush());
     assert_eq!(collector.taken().len(), 1);
@@ -78,7 +74,7 @@ fn a_server_may_vouch_for_itself_where_its_own_certificate_is_named() {
     for (host, until, taken) in [("localhost", 3000, 1), ("elsewhere", 3000, 0), ("localhost", 2000, 0)] {
         let directory = tempfile::tempdir().unwrap();
         let (file, collector) = own(&directory, host, until);
-        let sending = sending(&collector, file);
+        let sending = sending(&collector, &file);
         sending.span("span");
         assert_eq!(
             sending.flush_for(if taken == 1 { 20_000 } else { 300 }),
@@ -90,7 +86,7 @@ fn a_server_may_vouch_for_itself_where_its_own_certificate_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let (_, another) = own(&directory, "localhost", 3000);
     let (stranger, _) = collector(&directory, "localhost");
-    let sending = sending(&another, stranger);
+    let sending = sending(&another, &stranger);
     sending.span("span");
     assert!(!sending.flush_for(300));
     assert_eq!(another.taken().len(), 0);
@@ -103,7 +99,7 @@ fn nothing_is_sent_to_anybody_else() {
     let (authority, elsewhere) = collector(&directory, "elsewhere");
     let (_, unknown) = collector(&directory, "localhost");
     for (collector, authority) in [(&unknown, stranger), (&elsewhere, authority)] {
-        let sending = sending(collector, authority);
+        let sending = sending(collector, &authority);
         sending.span("span");
         let error = until("the refusal", || sending.tracer.stats().last_error);
         assert!(error.contains("certificate"), "{error}");
@@ -121,12 +117,14 @@ fn certificates_that_cannot_be_used_are_refused_at_once() {
             enabled: Some(true),
             otlp: otlp::Options {
                 endpoint: Some("https://localhost".into()),
-                certificate: Some(path.clone()),
                 ..otlp::Options::default()
             },
             ..Options::default()
         };
-        let settings = Settings::resolve(&options, &|_| None).unwrap();
+        let settings = Settings::resolve(&options, &|name| {
+            (name == "OTEL_EXPORTER_OTLP_CERTIFICATE").then(|| path.to_str().unwrap().to_owned())
+        })
+        .unwrap();
         let error = Tracer::new(settings, &Runtime::new(), Arc::new(Counted::default())).unwrap_err();
         assert!(matches!(error, Error::Certificate { .. }));
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");

@@ -40,10 +40,12 @@ fn a_span_arrives_as_it_was_told() {
         otlp::Options {
             endpoint: Some(collector.url()),
             headers: Some(vec![("api-key".into(), "hunter2-hunter2".into())]),
-            compression: Some("gzip".into()),
             ..otlp::Options::default()
         },
-        &[("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b")],
+        &[
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ],
     );
     let tracer = &sending.tracer;
     let state = TraceState::from_key_value([("vendor", "x")]).unwrap();

@@ -20,11 +20,9 @@ pub struct Options {
     /// Spans that wait to be sent.
     pub queue_size: Option<i64>,
     /// `service.name`.
-    pub service_name: Option<String>,
+    pub service_name: String,
     /// `deployment.environment.name`.
-    pub environment: Option<String>,
-    /// Attributes of the resource that the application has set.
-    pub resource_attributes: Vec<(String, String)>,
+    pub environment: String,
     /// What the caller knows of the process, such as the language and its version; all else wins over it.
     pub known_attributes: Vec<(String, String)>,
 }
@@ -88,8 +86,8 @@ impl Settings {
     /// Which option or variable is wrong, its value and what is accepted.
     pub fn resolve(options: &Options, env: Env<'_>) -> Result<Self> {
         let enabled = options.enabled.unwrap_or(false) && !disabled(env) && !is_without_exporter(env);
-        let (identity, resource_attributes) = match resource(options, env) {
-            Err(_) if !enabled => resource(options, NOTHING)?,
+        let described = match described(env) {
+            Err(_) if !enabled => Vec::new(),
             told => told?,
         };
         let env = if enabled { env } else { NOTHING };
@@ -109,8 +107,11 @@ impl Settings {
             batch_size: batch_size.min(queue_size) as usize,
             delay: Duration::from_millis(delay),
             limits: limits(env)?,
-            identity,
-            resource_attributes,
+            identity: Identity {
+                service: options.service_name.clone(),
+                environment: options.environment.clone(),
+            },
+            resource_attributes: attributes(options, described),
         })
     }
 }
@@ -229,32 +230,13 @@ pub fn described(env: Env<'_>) -> Result<Vec<(String, String)>> {
     })
 }
 
-fn resource(options: &Options, env: Env<'_>) -> Result<(Identity, Vec<(String, String)>)> {
-    let from_env = described(env)?;
-    let attribute = |name: &str| {
-        from_env
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
-    };
-    let service = options
-        .service_name
-        .clone()
-        .or_else(|| variable(env, "OTEL_SERVICE_NAME"))
-        .or_else(|| attribute("service.name"))
-        .unwrap_or_else(|| "unknown_service".to_owned());
-    let environment = options
-        .environment
-        .clone()
-        .or_else(|| attribute("deployment.environment.name"))
-        .unwrap_or_else(|| "development".to_owned());
+/// What is said of the process, in the order of its weight.
+fn attributes(options: &Options, described: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut attributes = options.known_attributes.clone();
-    attributes.extend(from_env);
-    attributes.extend(options.resource_attributes.iter().cloned());
+    attributes.extend(described);
     // Those two are told in places of their own.
     attributes.retain(|(key, _)| key != "service.name" && key != "deployment.environment.name");
-    Ok((Identity { service, environment }, attributes))
+    attributes
 }
 
 #[cfg(test)]
@@ -283,7 +265,6 @@ mod tests {
         assert_eq!((settings.queue_size, settings.batch_size), (2048, 512));
         assert_eq!(settings.delay, Duration::from_secs(5));
         assert_eq!(settings.sampler, Sampler::default());
-        assert_eq!(settings.identity.service, "unknown_service");
     }
 
     #[test]
@@ -294,7 +275,6 @@ mod tests {
             ("OTEL_BSP_EXPORT_TIMEOUT", "700"),
             ("OTEL_TRACES_SAMPLER", "traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
-            ("OTEL_SERVICE_NAME", "from-env"),
             (
                 "OTEL_RESOURCE_ATTRIBUTES",
                 "service.name=other,team=a%2Cb,deployment.environment.name=test",
@@ -302,7 +282,13 @@ mod tests {
             ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "3"),
             ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "9"),
         ];
-        let settings = resolve(&enabled(), &env).unwrap();
+        let options = Options {
+            service_name: "shop".into(),
+            environment: "production".into(),
+            known_attributes: vec![("known".into(), "first".into())],
+            ..enabled()
+        };
+        let settings = resolve(&options, &env).unwrap();
         assert_eq!((settings.queue_size, settings.batch_size), (100, 100));
         assert_eq!(settings.delay, Duration::from_millis(10));
         assert_eq!(settings.destination.timeout, Duration::from_millis(700));
@@ -313,21 +299,23 @@ mod tests {
                 parent_based: false
             }
         );
-        assert_eq!(settings.identity.service, "from-env");
-        assert_eq!(settings.identity.environment, "test");
-        assert_eq!(settings.resource_attributes, [("team".to_owned(), "a,b".to_owned())]);
+        assert_eq!(
+            (&*settings.identity.service, &*settings.identity.environment),
+            ("shop", "production")
+        );
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            settings.resource_attributes,
+            [pair("known", "first"), pair("team", "a,b")]
+        );
         assert_eq!((settings.limits.attributes, settings.limits.value_length), (3, 9));
         let options = Options {
             queue_size: Some(7),
             sample_ratio: Some(0.5),
-            service_name: Some("shop".into()),
-            environment: Some("production".into()),
             ..enabled()
         };
         let settings = resolve(&options, &env).unwrap();
         assert_eq!((settings.queue_size, settings.sampler), (7, Sampler::ratio(0.5)));
-        assert_eq!(settings.identity.service, "shop");
-        assert_eq!(settings.identity.environment, "production");
     }
 
     #[test]

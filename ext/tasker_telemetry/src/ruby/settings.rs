@@ -37,7 +37,6 @@ pub fn telemetry(ruby: &Ruby, given: RHash) -> Result<telemetry::Settings> {
             queue_size: fetch(ruby, traces, "queue_size")?,
             service_name: fetch(ruby, given, "service")?,
             environment: fetch(ruby, given, "environment")?,
-            resource_attributes: Vec::new(),
             known_attributes: pairs(fetch(ruby, given, "process")?)?,
         },
         push: push::Options {
@@ -63,7 +62,6 @@ fn otlp(ruby: &Ruby, given: RHash) -> Result<otlp::Options> {
         endpoint: fetch(ruby, given, "endpoint")?,
         protocol: fetch(ruby, given, "protocol")?,
         headers: fetch::<Option<RHash>>(ruby, given, "headers")?.map(pairs).transpose()?,
-        ..otlp::Options::default()
     })
 }
 

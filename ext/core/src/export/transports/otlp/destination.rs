@@ -1,73 +1,13 @@
 //! Where OTLP goes, as the application and the `OTEL_*` variables tell it.
 
+use super::endpoint::Endpoint;
 use super::error::{Error, Result};
-use base64::prelude::{Engine, BASE64_STANDARD};
-use http::uri::{Authority, Scheme};
+use super::source::{Env, Signal, Source, Told};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Reads an environment variable. Nothing here looks at the environment by itself.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// A variable that is set to something; OpenTelemetry takes an empty one as unset.
-pub(crate) fn variable(env: Env<'_>, name: &str) -> Option<String> {
-    env(name)
-        .map(|value| value.trim().to_owned())
-        .filter(|value| !value.is_empty())
-}
-
-/// An environment in which nothing is set, for what is off: variables that nothing uses cannot be wrong, and applications
-/// start with some that are meant for others.
-pub(crate) const NOTHING: Env<'static> = &|_| None;
-
-/// Whether `OTEL_SDK_DISABLED` turns everything off. As OpenTelemetry has it, only "true" does.
-#[must_use]
-pub fn disabled(env: Env<'_>) -> bool {
-    variable(env, "OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
-/// What is sent: each has a path, a service and variables of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Metrics.
-    Metrics,
-}
-
-impl Signal {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Traces => "/v1/traces",
-            Self::Metrics => "/v1/metrics",
-        }
-    }
-
-    fn service(self) -> &'static str {
-        match self {
-            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-        }
-    }
-
-    /// The part of `OTEL_EXPORTER_OTLP_<part>_<setting>`.
-    fn part(self) -> &'static str {
-        match self {
-            Self::Traces => "TRACES",
-            Self::Metrics => "METRICS",
-        }
-    }
-
-    /// Where its options stand in the configuration.
-    fn section(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics.otlp",
-        }
-    }
-}
 
 /// How it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,12 +38,6 @@ pub struct Options {
     pub protocol: Option<String>,
     /// Headers of every request.
     pub headers: Option<Vec<(String, String)>>,
-    /// Seconds that one request may take.
-    pub timeout: Option<f64>,
-    /// `gzip` or `none`.
-    pub compression: Option<String>,
-    /// A file with the certificates (PEM) of the authorities to trust instead of the system's.
-    pub certificate: Option<PathBuf>,
 }
 
 /// An address that was understood.
@@ -147,57 +81,6 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// A value, and where it comes from.
-struct Told {
-    option: String,
-    value: String,
-}
-
-impl Told {
-    fn wrong(&self, accepted: &'static str) -> Error {
-        Error::Setting {
-            option: self.option.clone(),
-            value: self.value.clone(),
-            accepted,
-        }
-    }
-}
-
-/// Looks for a setting in the configuration, the signal's variable and the common one.
-struct Source<'a> {
-    signal: Signal,
-    env: Env<'a>,
-}
-
-impl Source<'_> {
-    fn option(&self, name: &str) -> String {
-        format!("config.{}.{name}", self.signal.section())
-    }
-
-    fn own_variable(&self, setting: &str) -> Option<Told> {
-        self.variable(format!("OTEL_EXPORTER_OTLP_{}_{setting}", self.signal.part()))
-    }
-
-    fn common_variable(&self, setting: &str) -> Option<Told> {
-        self.variable(format!("OTEL_EXPORTER_OTLP_{setting}"))
-    }
-
-    fn variable(&self, option: String) -> Option<Told> {
-        let value = variable(self.env, &option)?;
-        Some(Told { option, value })
-    }
-
-    fn find(&self, configured: Option<&String>, name: &str, setting: &str) -> Option<Told> {
-        configured
-            .map(|value| Told {
-                option: self.option(name),
-                value: value.clone(),
-            })
-            .or_else(|| self.own_variable(setting))
-            .or_else(|| self.common_variable(setting))
-    }
-}
-
 impl Destination {
     /// What `options` say, completed by the environment.
     ///
@@ -205,41 +88,23 @@ impl Destination {
     /// Which option or variable is wrong, its value and what is accepted.
     pub fn resolve(options: &Options, signal: Signal, env: Env<'_>) -> Result<Self> {
         let source = Source { signal, env };
-        let protocol = protocol(source.find(options.protocol.as_ref(), "protocol", "PROTOCOL"))?;
-        let gzip = compression(source.find(options.compression.as_ref(), "compression", "COMPRESSION"))?;
-        let (address, path) = address(options, &source, protocol)?;
-        let secure = address.uri.scheme() == Some(&Scheme::HTTPS);
-        let authority = address.uri.authority().ok_or(Error::Endpoint)?;
+        let protocol = protocol(options, &source)?;
+        let endpoint = Endpoint::resolve(options.endpoint.as_ref(), &source, protocol)?;
         let mut headers = headers(options, &source)?;
-        if let Some(authorization) = authorization(authority) {
+        if let Some(authorization) = endpoint.authorization {
             headers.entry(http::header::AUTHORIZATION).or_insert(authorization);
         }
-        let host = authority.host().to_owned();
-        let port = authority.port_u16();
-        // The default port of a scheme that is written without one is the scheme's, as in any URL.
-        let number = port.unwrap_or(if secure { 443 } else { 80 });
-        let shown = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
-        let uri = Uri::builder()
-            .scheme(if secure { Scheme::HTTPS } else { Scheme::HTTP })
-            .authority(shown)
-            .path_and_query(path)
-            .build()
-            .map_err(|_| address.told.wrong(ENDPOINT))?;
+        let certificate = source.any_variable("CERTIFICATE");
         Ok(Self {
-            secure,
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: number,
-            uri,
+            secure: endpoint.secure,
+            host: endpoint.host,
+            port: endpoint.port,
+            uri: endpoint.uri,
             headers,
             protocol,
-            timeout: timeout(options, &source)?,
-            gzip,
-            certificate: options.certificate.clone().or_else(|| {
-                let told = source
-                    .own_variable("CERTIFICATE")
-                    .or_else(|| source.common_variable("CERTIFICATE"))?;
-                Some(PathBuf::from(told.value))
-            }),
+            timeout: timeout(&source)?,
+            gzip: compression(&source)?,
+            certificate: certificate.map(|told| PathBuf::from(told.value)),
         })
     }
 
@@ -272,11 +137,14 @@ impl Destination {
 
 const PROTOCOL: &str = "http_protobuf (http/protobuf) or grpc";
 const COMPRESSION: &str = "gzip or none";
-const ENDPOINT: &str = "a URL such as http://collector:4318 or https://collector.example.com/v1/traces";
 const HEADERS: &str = "names and values, in a variable name=value,name=value with the values percent-encoded";
 
-fn protocol(told: Option<Told>) -> Result<Protocol> {
-    let Some(told) = told else {
+fn protocol(options: &Options, source: &Source<'_>) -> Result<Protocol> {
+    let configured = options.protocol.as_ref().map(|value| Told {
+        option: source.option("protocol"),
+        value: value.clone(),
+    });
+    let Some(told) = configured.or_else(|| source.any_variable("PROTOCOL")) else {
         return Ok(Protocol::HttpProtobuf);
     };
     match told.value.as_str() {
@@ -286,8 +154,10 @@ fn protocol(told: Option<Told>) -> Result<Protocol> {
     }
 }
 
-fn compression(told: Option<Told>) -> Result<bool> {
-    let Some(told) = told else { return Ok(false) };
+fn compression(source: &Source<'_>) -> Result<bool> {
+    let Some(told) = source.any_variable("COMPRESSION") else {
+        return Ok(false);
+    };
     match told.value.as_str() {
         "gzip" => Ok(true),
         "none" => Ok(false),
@@ -295,109 +165,10 @@ fn compression(told: Option<Told>) -> Result<bool> {
     }
 }
 
-struct Address {
-    told: Told,
-    uri: Uri,
-}
-
-/// The endpoint and the path of requests to it.
-fn address(options: &Options, source: &Source<'_>, protocol: Protocol) -> Result<(Address, String)> {
-    let configured = options.endpoint.as_ref().map(|value| Told {
-        option: source.option("endpoint"),
-        value: value.trim().to_owned(),
-    });
-    /// What becomes of the path of an endpoint over HTTP.
-    enum Path {
-        /// The signal's is taken where it has none.
-        Base,
-        /// The signal's is appended, whatever it has.
-        Prefix,
-        /// It is used as it is.
-        Whole,
-    }
-    let (told, rule) = if let Some(told) = configured {
-        (told, Path::Base)
-    } else if let Some(told) = source.own_variable("ENDPOINT") {
-        (told, Path::Whole)
-    } else if let Some(told) = source.common_variable("ENDPOINT") {
-        (told, Path::Prefix)
-    } else {
-        let port = match protocol {
-            Protocol::HttpProtobuf => 4318,
-            Protocol::Grpc => 4317,
-        };
-        let told = Told {
-            option: source.option("endpoint"),
-            value: format!("http://localhost:{port}"),
-        };
-        (told, Path::Base)
-    };
-    // What is refused may hold a password.
-    let wrong = || Error::Setting {
-        option: told.option.clone(),
-        value: without_secrets(&told.value),
-        accepted: ENDPOINT,
-    };
-    let uri: Uri = told.value.parse().map_err(|_| wrong())?;
-    let known = uri
-        .scheme()
-        .is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-    let host = uri.authority().map_or("", Authority::host);
-    let bad_port = uri.authority().is_some_and(|authority| {
-        let rest = authority.as_str().rsplit('@').next().unwrap_or_default();
-        rest.len() > host.len() && authority.port_u16().is_none()
-    });
-    if !known || host.is_empty() || bad_port {
-        return Err(wrong());
-    }
-    let given = uri.path_and_query().map_or("/", |path| path.as_str());
-    let own = source.signal.path();
-    let path = match (protocol, rule) {
-        (Protocol::Grpc, _) => source.signal.service().to_owned(),
-        (Protocol::HttpProtobuf, Path::Base) if uri.path() == "/" && uri.query().is_none() => own.to_owned(),
-        (Protocol::HttpProtobuf, Path::Base | Path::Whole) => given.to_owned(),
-        (Protocol::HttpProtobuf, Path::Prefix) => {
-            let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-            format!("{}{own}{query}", uri.path().trim_end_matches('/'))
-        }
-    };
-    Ok((Address { told, uri }, path))
-}
-
-/// A text that may be a URL, without what stands before an `@` and without a query.
-fn without_secrets(text: &str) -> String {
-    let scheme = text.find("://").map_or("", |at| &text[..at + 3]);
-    let rest = &text[scheme.len()..];
-    let (place, query) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
-    if query.contains('@') {
-        // Whether it is a query or a password that goes on there is not known.
-        return format!("{scheme}[FILTERED]");
-    }
-    match place.rfind('@') {
-        Some(at) => format!("{scheme}[FILTERED]{}", &place[at..]),
-        None => format!("{scheme}{place}"),
-    }
-}
-
-/// User info as a header, which is what other clients of HTTP make of it.
-fn authorization(authority: &Authority) -> Option<HeaderValue> {
-    let (user_info, _) = authority.as_str().rsplit_once('@')?;
-    let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let mut plain = percent_decode_str(user).collect::<Vec<u8>>();
-    plain.push(b':');
-    plain.extend(percent_decode_str(password));
-    let mut value = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(plain))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
 fn headers(options: &Options, source: &Source<'_>) -> Result<HeaderMap> {
     let (option, pairs) = if let Some(headers) = &options.headers {
         (source.option("headers"), headers.clone())
-    } else if let Some(told) = source
-        .own_variable("HEADERS")
-        .or_else(|| source.common_variable("HEADERS"))
-    {
+    } else if let Some(told) = source.any_variable("HEADERS") {
         let pairs = pairs(&told.value).ok_or(Error::Header {
             option: told.option.clone(),
             name: None,
@@ -440,29 +211,12 @@ pub(crate) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-fn timeout(options: &Options, source: &Source<'_>) -> Result<Duration> {
-    const LONGEST: f64 = 3600.0;
-    if let Some(seconds) = options.timeout {
-        return Some(seconds)
-            .filter(|seconds| *seconds > 0.0 && *seconds <= LONGEST)
-            .map(Duration::from_secs_f64)
-            .ok_or_else(|| Error::Setting {
-                option: source.option("timeout"),
-                value: seconds.to_string(),
-                accepted: "seconds, more than 0 and at most 3600",
-            });
-    }
-    let told = source
-        .own_variable("TIMEOUT")
-        .or_else(|| source.common_variable("TIMEOUT"));
-    let Some(told) = told else {
+fn timeout(source: &Source<'_>) -> Result<Duration> {
+    let Some(told) = source.any_variable("TIMEOUT") else {
         return Ok(Duration::from_secs(10));
     };
-    let millis = told
-        .value
-        .parse::<u64>()
-        .ok()
-        .filter(|millis| (1..=3_600_000).contains(millis));
+    let millis = told.value.parse().ok();
+    let millis = millis.filter(|millis| (1..=3_600_000).contains(millis));
     millis
         .map(Duration::from_millis)
         .ok_or_else(|| told.wrong("milliseconds, from 1 to 3600000"))
@@ -652,10 +406,5 @@ mod tests {
             &[("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2\u{1}")],
         );
         assert!(message.contains("\"api-key\""), "{message}");
-        let timeout = Options {
-            timeout: Some(f64::NAN),
-            ..Options::default()
-        };
-        assert!(error(timeout, &[]).starts_with("config.traces.timeout cannot be \"NaN\""));
     }
 }

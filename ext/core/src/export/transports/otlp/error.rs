@@ -24,9 +24,6 @@ pub enum Error {
         /// What is accepted.
         accepted: &'static str,
     },
-    /// An endpoint without a host.
-    #[error("an OTLP endpoint has no host")]
-    Endpoint,
     /// Certificates that cannot be used.
     #[error("{option}: {problem}")]
     Certificate {
