@@ -37,6 +37,10 @@ struct Made {
 struct Making(Arc<Made>);
 
 impl Source for Making {
+    fn pace(&self, interval: Duration) -> Duration {
+        interval / 4
+    }
+
     fn campaign(&self) -> Option<u64> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         let term = self.0.term.load(Ordering::SeqCst);

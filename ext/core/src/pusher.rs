@@ -133,6 +133,10 @@ impl Pusher {
 }
 
 impl Source for Arc<Pusher> {
+    fn pace(&self, interval: Duration) -> Duration {
+        Election::pace(interval)
+    }
+
     fn campaign(&self) -> Option<u64> {
         if !self.handover.is_attended() {
             return None;

@@ -28,6 +28,9 @@ pub trait Source: Send + Sync {
     /// keeps a term.
     fn campaign(&self) -> Option<u64>;
 
+    /// How often to ask, where there is a push in each interval: often enough for whoever stopped to be replaced in time.
+    fn pace(&self, interval: Duration) -> Duration;
+
     /// Whether the term of that number is still this process's.
     fn holds(&self, term: u64) -> bool;
 

@@ -12,9 +12,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::time::{interval_at, timeout, MissedTickBehavior};
 
-/// How often in an interval it is looked who is to push: whoever stopped is replaced before two intervals are over.
-const LOOKS: u32 = 4;
-
 /// Bytes of a request, and so some thousands of data points at most: collectors that batch points may take a request of
 /// more than fill two batches and drop the rest without a word, as rotel does with what is above 8192.
 const REQUEST: usize = 256 << 10;
@@ -61,7 +58,7 @@ impl Inner {
     }
 
     fn look(&self) -> Duration {
-        self.settings.interval / LOOKS
+        self.source.pace(self.settings.interval)
     }
 
     /// Works as long as that term lasts: `None` when it is over. To ask is what keeps it, however long the work takes; and
