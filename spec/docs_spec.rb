@@ -133,7 +133,8 @@ RSpec.describe "The documentation" do
       signals = composed.scan(/Self::\w+ => "([A-Z]+)"/).flatten
       settings = core.join.scan(/_variable\("([A-Z]+)"/).flatten.uniq
       expect([signals.size, settings.size]).to eq([2, 6])
-      names = "#{core.join}#{code}".scan(/"(OTEL_[A-Z_]*[A-Z])"/).flatten.uniq
+      library = Dir["#{root}/lib/**/*.rb"].map { |path| File.read(path) }
+      names = [*core, *library].join.scan(/"(OTEL_[A-Z_]*[A-Z])"/).flatten.uniq
       names + settings.flat_map do |setting|
         ["OTEL_EXPORTER_OTLP_#{setting}", *signals.map { |signal| "OTEL_EXPORTER_OTLP_#{signal}_#{setting}" }]
       end
