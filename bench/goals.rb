@@ -11,7 +11,7 @@ module Bench
     end
 
     def to_a
-      calls + flatness + pages + memory
+      calls + events + spans + flatness + pages + memory
     end
 
     private
@@ -59,6 +59,37 @@ module Bench
     def objects(title, work, most)
       objects = ours(work)[:objects]
       Goal.new(title, "≤ #{most} objects", objects.to_s, objects.round(1) <= most)
+    end
+
+    # What the caller of an event or a span pays, and what the process pays until it has been sent.
+    PAID = { "in the caller's thread" => :ns, "in all threads, sent" => :sent_ns }.freeze
+
+    def events
+      empty, ours = @found.traced.values_at("EmptySubscriber", "OursTraced").map { |calls| calls&.fetch("event") }
+      return [] unless ours
+
+      ns, objects = %i[ns objects].map { |key| ours[key] - empty[key] }
+      title = "event through a subscriber to metric and span"
+      [Goal.new(title, "≤ 0.8 µs above an empty subscriber", format("%.2f µs", ns / 1000), ns <= 800),
+       Goal.new(title, "≤ 2 objects above an empty subscriber", objects.round(1).to_s, objects.round(1) <= 2),
+       *sent("event", title)]
+    end
+
+    def spans
+      sent("span, 2 attributes", "span with 2 attributes")
+    end
+
+    def sent(work, title)
+      ours, theirs = @found.traced.values_at("OursTraced", "OpenTelemetryTraced").map { |calls| calls&.fetch(work) }
+      return [] unless ours && theirs
+
+      PAID.map do |where, key|
+        Goal.new("#{title}, #{where}", "≥ 6 × faster than OpenTelemetry",
+                 format("%<times>.0f × (%<ours>.2f µs to %<theirs>.2f µs)", times: theirs[key] / ours[key],
+                                                                            ours: ours[key] / 1000,
+                                                                            theirs: theirs[key] / 1000),
+                 theirs[key] >= 6 * ours[key])
+      end
     end
 
     def flatness

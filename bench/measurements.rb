@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "contestant"
+require_relative "sink"
 
 module Bench
   # Measures, and keeps what was found. Contestants take turns within every round, so that what else the machine does
@@ -10,8 +11,14 @@ module Bench
     # Those whose numbers several processes share.
     SHARING = %w[Ours Mmap DirectFileStore].freeze
 
-    # By contestant: of calls their works, of flatness threads and processes by number, of pages the processes.
-    attr_reader :calls, :flatness, :pages, :stream, :memory, :titles, :absent
+    # What events and spans go through.
+    TRACED = %w[EmptySubscriber OursTraced OpenTelemetryTraced].freeze
+    # An application without this gem, and with more and more of it.
+    REQUESTS = %w[BareRails RailsWithMetrics RailsWithTraces].freeze
+
+    # By contestant: of calls, traced and requests their works, of flatness threads and processes by number, of pages
+    # the processes.
+    attr_reader :calls, :traced, :requests, :flatness, :pages, :stream, :memory, :titles, :absent
 
     def initialize(plan, progress)
       @plan = plan
@@ -22,6 +29,8 @@ module Bench
 
     def run
       @calls = measure("calls", ["Empty", "Ours", *PEERS]) { |contestants| measure_calls(contestants) }
+      @traced = measure("events and spans", TRACED) { |contestants| measure_sending(contestants) }
+      @requests = measure("requests", REQUESTS) { |contestants| measure_sending(contestants) }
       @flatness = measure("threads and processes", SHARING) { |contestants| measure_flatness(contestants) }
       @pages = measure("pages", SHARING + ["Synchronized"]) { |contestants| measure_pages(contestants) }
       @memory = measure("memory", SHARING) { |contestants| measure_memory(contestants) }
@@ -53,9 +62,9 @@ module Bench
 
     def measure_calls(contestants)
       works = contestants.to_h { |contestant| [contestant.name, contestant.ask("works")] }
-      works.values.flatten.uniq.each_with_object(Hash.new { |calls, name| calls[name] = {} }) do |work, calls|
+      works.values.flatten.uniq.each_with_object(works.transform_values { {} }) do |work, calls|
         able = contestants.select { |contestant| works.fetch(contestant.name).include?(work) }
-        measure_call(able, work).each { |name, cost| calls[name][work] = cost }
+        measure_call(able, work).each { |name, cost| calls.fetch(name)[work] = cost }
       end
     end
 
@@ -63,7 +72,18 @@ module Bench
       times = contestants.to_h { |contestant| [contestant.name, contestant.ask("calibrate", work, @plan.seconds)] }
       found = rounds(contestants) { |contestant| contestant.ask("call", work, times.fetch(contestant.name)) }
       found.transform_values do |costs|
-        { ns: Bench.median(costs.map { |cost| cost["ns"] }), objects: costs.map { |cost| cost["objects"] }.min }
+        costs.first.keys.to_h do |key|
+          figures = costs.map { |cost| cost[key] }
+          [key.to_sym, key.end_with?("objects") ? figures.min : Bench.median(figures)]
+        end
+      end
+    end
+
+    # To a collector on this machine, the same for all.
+    def measure_sending(contestants)
+      Sink.open do |endpoint|
+        contestants.each { |contestant| contestant.ask("trace_to", endpoint) }
+        measure_calls(contestants)
       end
     end
 

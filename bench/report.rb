@@ -17,7 +17,7 @@ module Bench
     end
 
     def to_s
-      [heading, goals, calls, flatness, pages, memory].join("\n")
+      [heading, goals, calls, traced, requests, flatness, pages, memory].join("\n")
     end
 
     private
@@ -58,9 +58,55 @@ module Bench
       TEXT
     end
 
-    def cost(call)
-      objects = call[:objects].round(1)
-      "#{call[:ns].round} (#{objects == objects.to_i ? objects.to_i : objects})"
+    def cost(call, time = :ns, objects = :objects)
+      number = call[objects].round(1)
+      "#{call[time].round} (#{number == number.to_i ? number.to_i : number})"
+    end
+
+    def traced
+      works = @found.traced.values.flat_map(&:keys).uniq
+      rows = @found.traced.map { |name, calls| [title(name), *works.flat_map { |work| sending(calls[work]) }] }
+      <<~TEXT
+        ## Events and spans
+
+        Processor time in ns, and objects allocated: in the thread that calls, and in all threads of the process until
+        everything has been sent to a collector on this machine, in bursts of #{BURST} of which nothing is dropped. An event
+        has 4 keys and no block; what it becomes is a count and a span. The empty subscriber is told of its beginning and
+        end, and does nothing: what ActiveSupport itself takes, and so the limit.
+
+        #{table(["", *works.flat_map { |work| [work, "#{work}, sent"] }], rows)}
+      TEXT
+    end
+
+    def sending(call)
+      call ? [cost(call), cost(call, :sent_ns, :sent_objects)] : ["–", "–"]
+    end
+
+    def requests
+      calls = @found.requests.transform_values { |works| works.fetch("request") }
+      bare = calls.fetch("BareRails")
+      rows = calls.map do |name, call|
+        [title(name), micro(call[:ns]), *added(call, bare, :ns), micro(call[:sent_ns]), *added(call, bare, :sent_ns),
+         call[:objects].round]
+      end
+      <<~TEXT
+        ## Requests
+
+        Processor time in µs for a request that does nothing, through all of a Rails application but the server: in the
+        thread that calls, and in all threads of the process until everything has been sent.
+
+        #{table(["", "request", "added", "added %", "sent", "added", "added %", "objects"], rows)}
+      TEXT
+    end
+
+    def micro(nanoseconds)
+      format("%.1f", nanoseconds / 1000)
+    end
+
+    # In µs and in percent.
+    def added(call, bare, key)
+      more = call[key] - bare[key]
+      call.equal?(bare) ? ["–", "–"] : [micro(more), format("%.1f", more * 100 / bare[key])]
     end
 
     def flatness

@@ -15,11 +15,17 @@ module Bench
       def initialize(subject)
         @subject = subject
         @crowd = Crowd.new(subject)
-        @costs = Hash.new { |costs, call| costs[call] = CallCost.new(*call) }
+        @costs = Hash.new { |costs, call| costs[call] = cost(*call) }
       end
 
       def title
         @subject.class.title
+      end
+
+      # Tells where a collector takes traces, before anything is called.
+      def trace_to(endpoint)
+        @subject.trace_to(endpoint)
+        nil
       end
 
       def calls
@@ -89,6 +95,13 @@ module Bench
       end
 
       private
+
+      # What a subject sends by a thread of its own is flushed.
+      def cost(receiver, code)
+        return CallCost.new(receiver, code) unless @subject.respond_to?(:flush)
+
+        SentCost.new(receiver, code, @subject)
+      end
 
       def taken
         { shared: @subject.shared_bytes, own: Memory.private_bytes }

@@ -5,7 +5,8 @@
 require "fileutils"
 require "tmpdir"
 
-%w[wait http children terminal application prometheus load watch tour comparison].each do |part|
+%w[wait http children terminal collector application prometheus load watch tour ledger comparison
+   trace_comparison].each do |part|
   require_relative "driver/#{part}"
 end
 
@@ -19,7 +20,8 @@ module Demo
       @directory = Dir.mktmpdir("tasker_telemetry-demo-")
       @plan = File.join(@directory, "plan.txt")
       @children = Children.new(File.join(@directory, "logs"))
-      @application = Application.new(@directory, @children)
+      @collector = Collector.new(@directory, @children)
+      @application = Application.new(@directory, @children, @collector)
       @prometheus = Prometheus.new(@directory, @children)
     end
 
@@ -28,8 +30,8 @@ module Demo
       prepare
       answered = load
       @prometheus.catch_up
-      Tour.new(@application, @prometheus).call
-      same = Comparison.new(@application, @prometheus, answered, @planned).call
+      Tour.new(@application, @prometheus, @collector).call
+      same = compare(answered)
       Tour.next_steps
       same
     end
@@ -50,8 +52,22 @@ module Demo
     def prepare
       Terminal.step("Rails application") { @application.generate }
       Terminal.step("plan, by a rake process") { plan }
+      Terminal.step("OpenTelemetry collector") { @collector.start }
       Terminal.step("#{Application::WORKERS} Puma workers, 1 job process") { @application.start }
       Terminal.step("Prometheus") { @prometheus.start(@application.port, @application.token) }
+    end
+
+    # What is sent late is there when all have ended: the application's processes send what they have, and the collector
+    # hands on what it has.
+    def compare(answered)
+      Terminal.heading("What was counted, beside what others know")
+      ledger = Ledger.new
+      Comparison.new(@application, @prometheus, answered, @planned, ledger).call
+      @application.stop
+      @collector.finish
+      TraceComparison.new(@application, Spans.new(@collector.spans), answered, ledger).call
+      puts "", ledger.same? ? "OK: every figure is exact." : "DIFFERENT: some figures are not what they should be."
+      ledger.same?
     end
 
     def plan
@@ -76,7 +92,16 @@ module Demo
         sleep 0.5
       end
       watch.close
+      settle
       answered
+    end
+
+    # An audit is counted before its job has ended. What comes after is not to be missed by who looks next.
+    def settle
+      Wait.until("the last jobs to end", STALLED, log: @children.log("jobs")) do
+        @children.check
+        @application.database.unfinished_jobs.zero?
+      end
     end
 
     def finish(load)

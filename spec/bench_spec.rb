@@ -27,6 +27,12 @@ RSpec.describe "bin/bench" do
     ours = calls.find { |row| row[""].start_with?("tasker_telemetry") }
     expect(ours.values_at("bound counter", "counter, 2 labels")).to match([/\A\d+ \(0\)\z/, /\A\d+ \(1\)\z/])
 
+    empty = table("Events and spans").find { |row| row[""].start_with?("empty subscriber") }
+    expect(empty.values_at("event", "event, sent")).to all(match(/\A\d+ \(\d+\)\z/))
+    requests = table("Requests")
+    expect(requests.map { |row| Float(row["request"]) }).to all(be_positive)
+    expect(requests.last[""]).to include("tasker_telemetry with metrics")
+
     costs = [together, pages, memory].map { |rows| rows.find { |row| row[""].start_with?("tasker_telemetry") } }
     expect(costs.map { |row| row.drop(1).map { |_, cost| Float(cost[/[\d.]+/]) } }.flatten).to all(be_positive)
 
@@ -39,6 +45,6 @@ RSpec.describe "bin/bench" do
     measure
     expect(report).to include("OpenTelemetry was not measured: ") unless ENV["OPENTELEMETRY_RUBY"]
     outcome = run_command("bin/bench", "--help")
-    expect(outcome.out).to include("--quick", "CLIENT_RUBY", "OPENTELEMETRY_RUBY")
+    expect(outcome.out).to include("--quick", "CLIENT_RUBY", "OPENTELEMETRY_RUBY", "OPENTELEMETRY_RUBY_CONTRIB")
   end
 end

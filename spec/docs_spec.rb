@@ -9,6 +9,11 @@ RSpec.describe "The documentation" do
     [path.delete_prefix("#{root}/"), File.read(path)]
   end
 
+  # What the core is made of, its tests left out.
+  core = Dir["#{root}/ext/core/src/**/*.rs"].grep_v(%r{/tests?(/\w+)?\.rs\z}).map do |path|
+    File.read(path)[/.*?(?=^#\[cfg\(test\)\]|\z)/m]
+  end
+
   # Evaluates the blocks given as JSON on standard input, each at its own place in its document.
   runner = <<~'RUBY'
     require "json"
@@ -46,8 +51,9 @@ RSpec.describe "The documentation" do
 
       it "#{name} has `#{info}` blocks that run as they are" do
         input = blocks.map { |block| [Markdown.checked(block.code), name, block.line] }.to_json
-        outcome = Dir.mktmpdir do |directory|
-          run_ruby("#{start}\n#{runner}", env: { "RACK_ENV" => "test" }, chdir: directory, input:)
+        outcome = FaultyCollector.open do |collector|
+          env = { "RACK_ENV" => "test", "OTEL_EXPORTER_OTLP_ENDPOINT" => collector.endpoint }
+          Dir.mktmpdir { |directory| run_ruby("#{start}\n#{runner}", env:, chdir: directory, input:) }
         end
         expect(outcome).to be_success, outcome.to_s
       end
@@ -63,6 +69,15 @@ RSpec.describe "The documentation" do
     it "#{name} links to files that exist" do
       targets = text.scan(/\]\(([^)#\s]+)(?:#[^)]*)?\)/).flatten.grep_v(/\A[a-z]+:/)
       missing = targets.reject { |target| File.exist?(File.expand_path(target, File.dirname("#{root}/#{name}"))) }
+      expect(missing).to be_empty
+    end
+
+    it "#{name} links to sections that exist" do
+      targets = text.scan(/\]\(([^)#\s:]*)#([^)]+)\)/)
+      missing = targets.reject do |file, section|
+        path = file.empty? ? "#{root}/#{name}" : File.expand_path(file, File.dirname("#{root}/#{name}"))
+        Markdown.sections(File.read(path)).include?(section)
+      end
       expect(missing).to be_empty
     end
   end
@@ -110,6 +125,72 @@ RSpec.describe "The documentation" do
       read = code.scan(/ENV(?:\.fetch\(|\[|\.key\?\()"([A-Z_]+)"/).flatten.uniq - %w[PATH HOME]
       expect(read).not_to be_empty
       expect(read.reject { |name| documents.values.any? { |text| text.include?(name) } }).to be_empty
+    end
+
+    # Those of OpenTelemetry's that stand in the code. Some are put together from a signal and a setting.
+    let(:standard) do
+      composed = core.find { |source| source.include?("OTEL_EXPORTER_OTLP_{setting}") }
+      signals = composed.scan(/Self::\w+ => "([A-Z]+)"/).flatten
+      settings = core.join.scan(/_variable\("([A-Z]+)"/).flatten.uniq
+      expect([signals.size, settings.size]).to eq([2, 6])
+      library = Dir["#{root}/lib/**/*.rb"].map { |path| File.read(path) }
+      names = [*core, *library].join.scan(/"(OTEL_[A-Z_]*[A-Z])"/).flatten.uniq
+      names + settings.flat_map do |setting|
+        ["OTEL_EXPORTER_OTLP_#{setting}", *signals.map { |signal| "OTEL_EXPORTER_OTLP_#{signal}_#{setting}" }]
+      end
+    end
+
+    it "explains each of OpenTelemetry's that is read, and no other" do
+      table = documents.fetch("docs/TELEMETRY.md").lines.grep(/^\| `OTEL_/).map { |line| line[/\A\|[^|]*/] }
+      expect(table.join.scan(/OTEL_[A-Z_]+/)).to match_array(standard)
+      mentioned = documents.values.flat_map { |text| text.scan(/\bOTEL_[A-Z_]+/) }
+      expect(mentioned.uniq - standard).to be_empty
+    end
+  end
+
+  describe "of the events" do
+    # Lines of the table, as the catalogue would have them.
+    let(:catalogue) do
+      outcome = run_ruby(<<~'RUBY', env: { "RACK_ENV" => "test" })
+        require "json"
+        require "tasker_telemetry"
+        puts JSON.generate(TaskerTelemetry.events.catalogue)
+      RUBY
+      JSON.parse(outcome.out, symbolize_names: true).map { |event| row(event) }
+    end
+
+    def row(event)
+      route = [event[:backends].join(" ")]
+      route << "sample #{event[:sample]}" if event[:sample] < 1
+      route << "priority #{event[:priority]}" unless event[:priority] == "normal"
+      cells = [listed([event[:name]]), event[:description], event[:kind], listed(event[:payload_keys]),
+               route.join(", "), listed(event[:metrics].map { |metric| metric[:name] })]
+      "|#{cells.map { |cell| cell.empty? ? " |" : " #{cell} |" }.join}"
+    end
+
+    def listed(names)
+      names.map { |name| "`#{name}`" }.join(" ")
+    end
+
+    it "lists the catalogue as it is" do
+      section = documents.fetch("docs/TELEMETRY.md")[/^## The catalogue\n(.*?)^## /m, 1]
+      expect(section.lines(chomp: true).grep(/^\| `/)).to eq(catalogue)
+    end
+  end
+
+  describe "of the gem's own metrics" do
+    let(:declared) do
+      sources = core + Dir["#{root}/lib/tasker_telemetry/**/*.rb"].map { |path| File.read(path) }
+      sources.join.scan(/"(tasker_telemetry_(?:\w+_(?:total|seconds|bytes)|series|processes))"/).flatten.uniq
+    end
+
+    it "explains each one, and no other" do
+      section = documents.fetch("docs/METRICS.md")[/^## What the gem tells about itself\n(.*?)^## /m, 1]
+      expect(section.scan(/^\| `(\w+)`/).flatten).to match_array(declared)
+      mentioned = documents.values.flat_map { |text| text.scan(/\btasker_telemetry_\w+_(?:total|seconds)\b/) }.uniq
+      known = declared + documents.fetch("docs/TELEMETRY.md").scan(/^\| `tasker\.telemetry.*$/)
+                                  .flat_map { |line| line.scan(/tasker_telemetry_\w+/) }
+      expect(mentioned - known).to be_empty
     end
   end
 end

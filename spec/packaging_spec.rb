@@ -14,7 +14,7 @@ RSpec.describe "The packaged gem", :packaging do
     clean = { "CARGO_TARGET_DIR" => nil, "TASKER_TELEMETRY_CARGO_PROFILE" => nil,
               "TASKER_TELEMETRY_CARGO_FEATURES" => nil }
     expect_success run_command("gem", "install", "--local", "--no-document", "--install-dir", @home, package,
-                               env: clean, chdir: @directory, within: 600)
+                               env: clean, chdir: @directory, within: 1800)
   end
 
   after(:context) { FileUtils.remove_entry(@directory) }

@@ -11,14 +11,27 @@ module Bench
         "OpenTelemetry metrics SDK #{::OpenTelemetry::SDK::Metrics::VERSION}"
       end
 
-      def initialize(_directory)
-        path = ENV.fetch(VARIABLE) { raise LoadError, "#{VARIABLE} names no checkout of it" }
-        PARTS.each { |part| $LOAD_PATH.unshift File.join(path, part, "lib") }
-        require "opentelemetry-metrics-sdk"
+      # The directory that an environment variable names.
+      def self.checkout(variable)
+        ENV.fetch(variable) { raise LoadError, "#{variable} names no checkout of it" }
+      end
 
+      def self.load_path(parts)
+        path = checkout(VARIABLE)
+        parts.each { |part| $LOAD_PATH.unshift File.join(path, part, "lib") }
+      end
+
+      def self.meter
         provider = ::OpenTelemetry::SDK::Metrics::MeterProvider.new
         provider.add_metric_reader(::OpenTelemetry::SDK::Metrics::Export::InMemoryMetricPullExporter.new)
-        @meter = provider.meter("bench")
+        provider.meter("bench")
+      end
+
+      def initialize(_directory)
+        self.class.load_path(PARTS)
+        require "opentelemetry-metrics-sdk"
+
+        @meter = self.class.meter
       end
 
       def calls

@@ -32,15 +32,28 @@ module Bench
 
       # Processor time, since others at work on the machine are none of the call's cost; and objects allocated.
       def measure(times)
-        times = (times + UNROLLED - 1) / UNROLLED * UNROLLED
+        times = whole_turns(times)
         GC.start
-        before = GC.stat(:total_allocated_objects)
-        took = cpu { run(times) }
-        objects = GC.stat(:total_allocated_objects) - before
-        { ns: took * 1e9 / times, objects: (objects / times.to_f).round(2) }
+        took = nil
+        objects = objects { took = cpu { run(times) } }
+        { ns: per_call(took, times), objects: (objects / times.to_f).round(2) }
       end
 
       private
+
+      def whole_turns(times)
+        (times + UNROLLED - 1) / UNROLLED * UNROLLED
+      end
+
+      def per_call(seconds, times)
+        seconds * 1e9 / times
+      end
+
+      def objects
+        before = GC.stat(:total_allocated_objects)
+        yield
+        GC.stat(:total_allocated_objects) - before
+      end
 
       def cpu(&)
         Bench.timed(&).fetch(:cpu)

@@ -19,9 +19,11 @@ module Demo
 
     attr_reader :port, :token
 
-    def initialize(directory, children)
+    # @param collector [Collector] where its spans go
+    def initialize(directory, children, collector)
       @root = File.join(directory, "package_audit")
       @children = children
+      @collector = collector
       @port = Http.free_port
       @token = SecureRandom.hex(16)
       # The name under which the processes of an application find each other's figures: no two demos share one.
@@ -48,11 +50,26 @@ module Demo
 
     def start
       @server = @children.start("puma", "puma", "-C", "config/puma.rb", dir: @root, env: environment)
-      @children.start("jobs", "ruby", "bin/work", dir: @root, env: environment)
+      @jobs = @children.start("jobs", "ruby", "bin/work", dir: @root, env: environment.merge(@collector.over_grpc))
       Wait.until("the application to answer", 60, log: @server.log) do
         @children.check
         scrape&.code == "200"
       end
+    end
+
+    # Ends its processes, which send what they have not sent yet.
+    def stop
+      [@jobs, @server].each { |child| @children.stop(child) }
+    end
+
+    # @return [Integer] the job process's id
+    def job_process
+      @jobs.pid
+    end
+
+    # @return [Array<Integer>] the ids of the workers that have answered a request
+    def web_processes
+      access_log.map { |line| line[:worker] }.uniq
     end
 
     # @return [Net::HTTPResponse, nil] the metrics, from whichever worker takes the request
@@ -128,7 +145,8 @@ module Demo
 
     def environment
       { "RAILS_ENV" => "production", "PORT" => @port.to_s, "METRICS_TOKEN" => @token,
-        "OTEL_SERVICE_NAME" => @service, "TASKER_TELEMETRY_LIB" => LIBRARY, "RUBYOPT" => nil, "BUNDLE_GEMFILE" => nil }
+        "OTEL_SERVICE_NAME" => @service, **@collector.over_http, "TASKER_TELEMETRY_LIB" => LIBRARY, "RUBYOPT" => nil,
+        "BUNDLE_GEMFILE" => nil }
     end
 
     # Without Bundler there is nobody to require the gems.

@@ -15,6 +15,11 @@ module Demo
       series(name).select { |one| !block_given? || yield(one["labels"]) }.sum { |one| one["count"] || one["value"] }
     end
 
+    # @return [Float] the sum of what was observed, of a histogram, over the series for which the block holds
+    def sum(name)
+      series(name).select { |one| !block_given? || yield(one["labels"]) }.sum { |one| one["sum"] }
+    end
+
     # @return [Hash{String=>Numeric}] the sums by one label
     def by(label, name)
       series(name).group_by { |one| one["labels"][label] }

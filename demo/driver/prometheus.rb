@@ -36,6 +36,11 @@ module Demo
       query("sum(#{expression})").sum { |sample| number(sample["value"][1]) }
     end
 
+    # @return [Numeric] of a histogram the number of observations, of anything else {#total}
+    def observed(name)
+      total(name.end_with?("_seconds") ? "#{name}_count" : name)
+    end
+
     # @return [Hash{String=>Numeric}] the sums by one label
     def by(label, selector)
       query("sum by (#{label}) (#{selector})").to_h { |sample| [sample["metric"][label], number(sample["value"][1])] }

@@ -1,7 +1,10 @@
 # frozen_string_literal: true
 
+require_relative "outline"
+require_relative "spans"
+
 module Demo
-  # What there is to see of an application's metrics, each as a person would ask for it.
+  # What there is to see of an application's metrics and traces, each as a person would ask for it.
   class Tour
     FINDINGS = 6
     FORMATS = %w[prometheus openmetrics json csv].freeze
@@ -26,9 +29,13 @@ module Demo
       puts NEXT.gsub(/^/, "  ")
     end
 
-    def initialize(application, prometheus)
+    # The spans of a process leave it every five seconds.
+    PATIENCE = 60
+
+    def initialize(application, prometheus, collector)
       @application = application
       @prometheus = prometheus
+      @collector = collector
     end
 
     def call
@@ -44,6 +51,19 @@ module Demo
       QUESTIONS.each do |meaning, expression|
         puts "  #{expression}", "  = #{@prometheus.total(expression).round(3)} #{meaning}"
       end
+      Terminal.heading("One audit, as a trace")
+      trace
+    end
+
+    private
+
+    # One that has as much to tell as any, as soon as the collector has all of it.
+    def trace
+      audit = @application.database.audits.max_by { |one| [one.retries, one.failed? ? 1 : 0, one.package] }
+      task, origin = Wait.until("the trace of #{audit.package}", PATIENCE) { Spans.new(@collector.spans).story(audit) }
+      outline = Outline.new("job" => [@application.job_process], "web" => @application.web_processes)
+      puts "  #{audit.package}, trace #{task.root.trace_id}", *outline.lines(task)
+      puts "  which is linked to the job, in the trace of the request that asked for it", *outline.lines(origin)
     end
   end
 end

@@ -4,6 +4,9 @@ require "tasker_telemetry/options"
 require "tasker_telemetry/configuration/defaults"
 require "tasker_telemetry/configuration/metrics"
 require "tasker_telemetry/configuration/endpoint"
+require "tasker_telemetry/configuration/traces"
+require "tasker_telemetry/configuration/logs"
+require "tasker_telemetry/configuration/instrumentation"
 
 module TaskerTelemetry
   # What a person decided in {TaskerTelemetry.configure}, and the defaults for the rest.
@@ -26,6 +29,16 @@ module TaskerTelemetry
     #   @return [Logger, nil] default: Rails.logger, else a Logger on standard error
     option :logger, Types::LOGGER, opaque: true
 
+    # @!attribute filter_parameters
+    #   @return [Array<String, Symbol, Regexp, #call>] what spans, logs and errors must not show, as Rails'
+    #     `config.filter_parameters`, to which these are added. Without Rails, or where it has none, they are added to
+    #     passw, secret, token, _key, crypt, salt, certificate, otp and ssn
+    option :filter_parameters, Types::FILTERS, default: [].freeze
+
+    # @!attribute filter_mask
+    #   @return [String] what stands in the place of what is filtered
+    option :filter_mask, Types::NAME, default: "[FILTERED]"
+
     # @!attribute [r] metrics
     #   @return [Metrics]
     group :metrics, Metrics
@@ -34,24 +47,29 @@ module TaskerTelemetry
     #   @return [Endpoint]
     group :endpoint, Endpoint
 
+    # @!attribute [r] traces
+    #   @return [Traces]
+    group :traces, Traces
+
+    # @!attribute [r] logs
+    #   @return [Logs]
+    group :logs, Logs
+
+    # @!attribute [r] instrumentation
+    #   @return [Instrumentation]
+    group :instrumentation, Instrumentation
+
     def initialize(path = "config")
       super
-    end
-
-    # Checks what only the whole can tell, and the defaults.
-    #
-    # @api private
-    # @raise [ConfigurationError]
-    # @return [self]
-    def validate!
-      super
-      self
     end
 
     # @api private
     # @return [Hash] what the native side is told
     def to_native
-      { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp }
+      { service: service_name, environment: environment, fallback_dir: Defaults.application_tmp,
+        process: { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
+                   "telemetry.sdk.language" => "ruby" },
+        traces: traces.to_native }
         .merge(metrics.to_native)
     end
   end

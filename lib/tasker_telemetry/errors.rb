@@ -13,6 +13,9 @@ module TaskerTelemetry
   # A sample that was refused. Raised with `config.strict` only; it is counted either way.
   class InvalidSample < Error; end
 
+  # A subscriber that cannot be told of its events: a method is missing, or is one for two events.
+  class SubscriptionError < Error; end
+
   # The native side failed in a way that is no mistake of the caller's.
   class NativeError < Error; end
 end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "timeout"
+require "tasker_telemetry/redaction"
 
 module TaskerTelemetry
   # What to do with exceptions out of code that is not ours: a logger, a collect block, a `message`.
@@ -15,16 +16,24 @@ module TaskerTelemetry
     ].freeze
 
     class << self
-      # An exception in words. Its message may be code of the application's, so where that raises the class has to do.
+      # An exception in words, without the secrets that it tells. Its message may be code of the application's, so where
+      # that raises the class has to do.
       #
       # @param error [Exception]
       # @return [String]
       def describe(error)
-        "#{error.class}: #{error.message}"
+        message = message(error)
+        message ? "#{error.class}: #{Redaction.text(message)}" : error.class.to_s
+      end
+
+      # @param error [Exception]
+      # @return [String, nil] its message; nil for one that cannot be had
+      def message(error)
+        "#{error.message}" # rubocop:disable Style/RedundantInterpolation -- a `message` may give anything
       rescue *PASSING
         raise
       rescue Exception # rubocop:disable Lint/RescueException -- whatever a message raises, it is no message
-        error.class.to_s
+        nil
       end
     end
   end

@@ -41,6 +41,18 @@ module TaskerTelemetry
         write(level) { "#{yield}#{" (and #{unsaid} more since the last such line)" if unsaid&.positive?}" }
       end
 
+      # Writes a line of somebody's as it is.
+      #
+      # @return [Boolean] false when the logger cannot
+      def line(level, text)
+        logger.public_send(level, text)
+        true
+      rescue *Failure::PASSING
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- as below
+        false
+      end
+
       # Says what the native side noticed by itself.
       def notices
         Native.take_notices.each { |level, message| write(level) { message } }

@@ -81,6 +81,15 @@ module TaskerTelemetry
       Native.clear
     end
 
+    # Takes an event that happens now to the router, as if it had been published.
+    #
+    # @param name [String, Symbol]
+    # @param payload [Hash]
+    # @return [Boolean] whether something became of it
+    def handle_event(name, payload = {})
+      TaskerTelemetry.settle && TelemetrySubscriber.take(name.to_s, payload)
+    end
+
     # @return [String, nil] the identity of the arena that this process counts into; nil while it has none
     def instance_id
       Native.arena_id
@@ -130,5 +139,8 @@ module TaskerTelemetry
     def settle
       TaskerTelemetry.configure unless TaskerTelemetry.configured?
     end
+
+    # Here and now: the first call takes a lock, which a trap handler may not.
+    instance
   end
 end

@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require "tasker_telemetry/instrumentation/queue_time"
+require "tasker_telemetry/instrumentation/routed_action"
+
 module TaskerTelemetry
   # Counts every answered request: `use TaskerTelemetry::Middleware`. A Rails application has it by itself, outermost.
   #
@@ -13,7 +16,6 @@ module TaskerTelemetry
     STATUSES = [nil, "1xx", "2xx", "3xx", "4xx", "5xx"].freeze
     # A request whose status only its server knows: the connection was hijacked, or the application threw.
     UNKNOWN = ""
-    NONE = ""
     # In the env while a request is counted: of two in one stack, such as one in config.ru and that of Rails, the outer
     # one counts.
     COUNTING = "tasker_telemetry.counting"
@@ -26,7 +28,7 @@ module TaskerTelemetry
         duration.observe(seconds)
       end
     end
-    private_constant :LABELS, :METHODS, :OTHER, :STATUSES, :UNKNOWN, :NONE, :COUNTING, :Pair
+    private_constant :LABELS, :METHODS, :OTHER, :STATUSES, :UNKNOWN, :COUNTING, :Pair
 
     # Declares what is counted.
     #
@@ -41,6 +43,7 @@ module TaskerTelemetry
     def initialize(app)
       @app = app
       @instruments = self.class.instruments
+      @queue_time = Instrumentation::QueueTime.new
       @pairs = {}
       @room = TaskerTelemetry.config.metrics.max_series
     end
@@ -58,46 +61,37 @@ module TaskerTelemetry
     def count(env)
       started = Clock.now
       env[COUNTING] = true
+      @queue_time.observe(env)
       # The method that came over the wire: middleware further in may rewrite it.
       verb = METHODS.fetch(env["REQUEST_METHOD"], OTHER)
-      status = UNKNOWN
+      span = Tracing::Requests.start(env, verb)
+      status = nil
+      outside = Correlation.enter(env)
       response = @app.call(env)
-      status = status_class(response[0])
+      status = response[0].to_i
       response
-    rescue Exception # rubocop:disable Lint/RescueException -- whatever it is, the server answers 500
-      status = "5xx"
+    rescue Exception => e # rubocop:disable Lint/RescueException -- whatever it is, the server answers 500
+      status = 500
       raise
     ensure
       env.delete(COUNTING)
-      record(env, verb, status, started)
+      Correlation.leave(outside)
+      record(env, verb, status, started, span, e)
     end
 
     def status_class(status)
-      status = status.to_i
-      status.between?(100, 599) ? STATUSES[status / 100] : UNKNOWN
+      status&.between?(100, 599) ? STATUSES[status / 100] : UNKNOWN
     end
 
-    def record(env, verb, status, started)
-      controller, action = action_of(env["action_controller.instance"])
-      pair_of(controller, action, verb, status).record(Clock.now - started)
+    def record(env, verb, status, started, span, error)
+      controller, action = Instrumentation::RoutedAction.of(env["action_controller.instance"])
+      pair_of(controller, action, verb, status_class(status)).record(Clock.now - started)
+      return unless span
+
+      name = controller.empty? ? verb : "#{verb} #{controller}##{action}"
+      Tracing::Requests.finish(span, env, name, status, error)
     rescue StandardError => e
       Log.limited(:middleware, :error) { "a request could not be counted: #{Failure.describe(e)}" }
-    end
-
-    # Both are empty where no action ran: an unknown route, a file, another Rack application. A request's own words
-    # never become a label: the action has to be one that the controller has. One that `action_missing` stands in for is
-    # such a word.
-    def action_of(controller)
-      return [NONE, NONE] unless controller.respond_to?(:action_name)
-
-      name = controller.action_name
-      type = controller.class
-      path = type.controller_path || NONE
-      return [path, name] if type.action_methods.include?(name)
-      return [path, NONE] if controller.respond_to?(:action_missing, true)
-
-      # An action may be no more than its template.
-      name && controller.available_action?(name) ? [path, name] : [NONE, NONE]
     end
 
     # A bound pair costs its lookup once. The table is as bounded as the series are.

@@ -10,7 +10,7 @@ module TaskerTelemetry
   # wrong; nil stands for the default. A frozen group has its defaults settled: it never changes under a reader.
   class Options
     # @api private
-    Option = Struct.new(:name, :type, :default, :secret, :opaque, keyword_init: true)
+    Option = Struct.new(:name, :type, :default, :secret, :opaque, :shown, keyword_init: true)
 
     FILTERED = "[FILTERED]"
     # Long enough to recognize a value by, short enough for a log line.
@@ -40,8 +40,10 @@ module TaskerTelemetry
 
       # @param secret [Boolean] whether its value is shown nowhere
       # @param opaque [Boolean] whether of its value the class alone is shown: who knows what the object holds
-      def option(name, type, default: nil, secret: false, opaque: false)
-        options[name] = Option.new(name: name, type: type, default: default, secret: secret, opaque: opaque)
+      # @param shown [#call, nil] what is shown of a value
+      def option(name, type, default: nil, secret: false, opaque: false, shown: nil)
+        options[name] =
+          Option.new(name: name, type: type, default: default, secret: secret, opaque: opaque, shown: shown)
         define_method(name) { fetch(name) }
         define_method(:"#{name}=") { |value| assign(name, value) }
       end
@@ -84,12 +86,14 @@ module TaskerTelemetry
     #
     # @api private
     # @raise [ConfigurationError]
+    # @return [self]
     def validate!
       self.class.options.each_value do |option|
         value = fetch(option.name)
         raise ConfigurationError, unusable_default(option, value) if !value.nil? && option.type.convert(value).nil?
       end
       @groups.each_value(&:validate!)
+      self
     end
 
     # @return [Hash] every option and its value; secrets are masked, and of a logger or callable the class is named
@@ -148,9 +152,11 @@ module TaskerTelemetry
 
     def shown(option)
       value = fetch(option.name)
-      return value if value.nil? || !(option.secret || option.opaque)
+      return value if value.nil?
+      return option.shown.call(value) if option.shown
+      return FILTERED if option.secret
 
-      option.secret ? FILTERED : value.class.to_s
+      option.opaque ? value.class.to_s : value
     end
 
     def unusable(option, value)
@@ -165,6 +171,7 @@ module TaskerTelemetry
       return "of class #{value.class} (not shown)" if option.secret || option.opaque
 
       text = Text.of(value.inspect)
+      text = option.shown.call(text) if option.shown
       text.length > LONGEST_VALUE ? "#{text[0, LONGEST_VALUE]}…" : text
     rescue *Failure::PASSING
       raise

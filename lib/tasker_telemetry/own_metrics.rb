@@ -10,5 +10,9 @@ module TaskerTelemetry
                                   %w[block outcome], nil, true)
     COLLECT_DURATION = Native.histogram("tasker_telemetry_collect_duration_seconds",
                                         "What runs of collect blocks took", %w[block], "seconds", nil, true)
+    SUBSCRIBER_ERRORS = Native.counter("tasker_telemetry_subscriber_errors_total", "What subscribers of events raised",
+                                       %w[subscriber], nil, true)
+    INSTRUMENTATION_ERRORS = Native.counter("tasker_telemetry_instrumentation_errors_total",
+                                            "What an instrumentation failed to count", %w[instrumentation], nil, true)
   end
 end

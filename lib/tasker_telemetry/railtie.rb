@@ -9,6 +9,13 @@ module TaskerTelemetry
   #
   # @api private
   class Railtie < ::Rails::Railtie
+    # Stands in the middleware stack while it is not known whether requests are to be counted.
+    module Undecided
+      def self.new(app)
+        TaskerTelemetry.config.instrumentation.rack ? Middleware.new(app) : app
+      end
+    end
+
     # What is known by now (the application's name, its environment, its root) becomes the default, before anything is
     # counted; the application's own initializers decide over it. One that wants a name of the built-in metrics, or a
     # default label of theirs, is told so at its own line.
@@ -22,9 +29,13 @@ module TaskerTelemetry
       Railtie.mount_endpoint(app)
     end
 
-    initializer "tasker_telemetry.jobs" do
-      Railtie.count_jobs
+    # By then the application has said which.
+    initializer "tasker_telemetry.instrumentation", after: :load_config_initializers do
+      Railtie.instrument
     end
+
+    # What the application filters is whole once every initializer has run.
+    config.after_initialize { TaskerTelemetry.configure }
 
     rake_tasks do
       load File.expand_path("../tasks/tasker_telemetry.rake", __dir__)
@@ -39,10 +50,11 @@ module TaskerTelemetry
         return unless started
 
         settle_defaults
-        count_jobs
+        # What the application switches off, it does below the line that required the gem.
+        ActiveSupport.on_load(:after_initialize) { Railtie.instrument }
         return too_late if ::Rails.application.initialized?
 
-        count_requests(::Rails.application)
+        ::Rails.application.config.middleware.insert_before(0, Undecided)
         mount_endpoint(::Rails.application)
       end
 
@@ -54,7 +66,18 @@ module TaskerTelemetry
         Log.warn("what Rails tells cannot be the default: #{e.message}")
       end
 
+      def instrument
+        TaskerTelemetry.configure
+        Instrumentation.install
+        # An error that is shown to developers goes no further than to the page that shows it.
+        return unless defined?(ActionDispatch::DebugExceptions)
+
+        ActionDispatch::DebugExceptions.register_interceptor(Tracing::Requests.method(:raised))
+      end
+
       def count_requests(app)
+        return unless TaskerTelemetry.config.instrumentation.rack
+
         app.config.middleware.insert_before(0, TaskerTelemetry::Middleware)
       end
 
@@ -68,10 +91,6 @@ module TaskerTelemetry
             match path, to: Endpoint, via: :all, format: false, as: nil
           end
         end
-      end
-
-      def count_jobs
-        ActiveSupport.on_load(:active_job) { Jobs.install(self) }
       end
 
       private

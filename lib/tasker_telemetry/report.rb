@@ -10,6 +10,9 @@ module TaskerTelemetry
   # @api private
   class Report
     FORMATS = %w[text json].freeze
+    # What people need not be told of an event.
+    USUAL = { sample: 1.0, priority: "normal", enabled: true }.freeze
+    private_constant :USUAL
 
     # Ends the process with a status other than 0 when the block raises, and says why in one line.
     def self.run(task)
@@ -25,13 +28,25 @@ module TaskerTelemetry
 
     # @param format [String] "text" or "json"
     def status(format)
-      unless FORMATS.include?(format)
-        raise ArgumentError, "FORMAT cannot be #{format.inspect}; accepted: #{FORMATS.join(", ")}"
-      end
-
+      check(format)
       status = TaskerTelemetry.status
       format == "json" ? @out.puts(JSON.pretty_generate(status)) : print_tree(status)
       insist_on_arena(status[:metrics])
+    end
+
+    # @param format (see #status)
+    def events(format)
+      check(format)
+      events = TaskerTelemetry.events.catalogue
+      return @out.puts(JSON.pretty_generate(events)) if format == "json"
+
+      print_tree(events.to_h { |event| [event[:name], summary(event)] })
+    end
+
+    # Nothing is printed: there is nothing to say but that it could not be done.
+    def forget
+      TaskerTelemetry.events.forget
+      insist_on_arena(MetricsBackend.instance.stats)
     end
 
     # @param format [String] one of Native.formats
@@ -47,6 +62,19 @@ module TaskerTelemetry
     end
 
     private
+
+    def check(format)
+      return if FORMATS.include?(format)
+
+      raise ArgumentError, "FORMAT cannot be #{format.inspect}; accepted: #{FORMATS.join(", ")}"
+    end
+
+    def summary(event)
+      { description: event[:description], kind: event[:kind], backends: event[:backends].join(", "),
+        **event.slice(*USUAL.keys).reject { |key, value| USUAL[key] == value },
+        payload_keys: event[:payload_keys].join(", "),
+        metrics: event[:metrics].map { |metric| "#{metric[:name]}{#{metric[:labels].join(", ")}}" }.join(", ") }
+    end
 
     # A page of this process alone would look like one of an application that does nothing.
     def insist_on_arena(stats)

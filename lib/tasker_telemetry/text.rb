@@ -24,6 +24,28 @@ module TaskerTelemetry
         nil
       end
 
+      # @param text [String] with a URL in it
+      # @return [String] without the name, password and query in it
+      def shown_url(text)
+        # Whether it is a query or a password that goes on there is not known.
+        return text.sub(%r{(://)[^\s"]*}, '\1') if text.match?(%r{://[^\s"]*[?#][^\s"]*@})
+
+        text.sub(%r{(\A"?|://)[^/?#\s"]*@}, '\1').sub(/[?#][^\s"]*/, "")
+      end
+
+      # @param text [String]
+      # @param longest [Integer] characters that are kept
+      # @return [String] the beginning, without a URL that was cut: its password would not be recognized as one
+      def beginning(text, longest)
+        return text if text.length <= longest
+
+        kept = text[0, longest]
+        # JSON may escape the slashes.
+        at = kept.rindex(%r{:\\*/\\*/}) or return kept
+        from = at + kept[at..][%r{\A:\\*/\\*/}].length
+        kept[from..].match?(/[\s"'`<>]|\\[nrt]/) ? kept : kept[0, from]
+      end
+
       private
 
       def converted(text, **options)

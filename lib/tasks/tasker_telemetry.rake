@@ -14,6 +14,18 @@ namespace :tasker_telemetry do
     TaskerTelemetry::Report.run("status") { |report| report.status(ENV.fetch("FORMAT", "text")) }
   end
 
+  desc "List the events that are known, and what becomes of them (FORMAT=json for programs)"
+  task events: prerequisites do
+    TaskerTelemetry::Report.run("events") { |report| report.events(ENV.fetch("FORMAT", "text")) }
+  end
+
+  namespace :events do
+    desc "Forget which transitions were told, as the ids of a new database begin again"
+    task forget: prerequisites do
+      TaskerTelemetry::Report.run("events:forget", &:forget)
+    end
+  end
+
   desc "Print what was counted (prometheus, openmetrics, json or csv; OUTPUT=file)"
   task :export_now, [:format] => prerequisites do |_task, arguments|
     TaskerTelemetry::Report.run("export_now") do |report|

@@ -71,11 +71,19 @@ RSpec.describe "Rendering" do
   end
 
   it "says which formats there are" do
-    expect(TaskerTelemetry::Native.formats.keys).to eq(%w[prometheus openmetrics json csv])
+    expect(TaskerTelemetry::Native.formats.keys).to eq(%w[prometheus openmetrics json csv otlp])
     %i[export page].each do |method|
       expect { TaskerTelemetry::Native.public_send(method, "xml") }
-        .to raise_error(ArgumentError, /"xml" is not known; :prometheus, :openmetrics, :json, :csv are/)
+        .to raise_error(ArgumentError, /"xml" is not known; :prometheus, :openmetrics, :json, :csv, :otlp are/)
     end
+  end
+
+  it "marks what is no text as bytes" do
+    page = TaskerTelemetry::Native.page("otlp")
+    expect([TaskerTelemetry::Native.export("otlp"), page.next_chunk].map(&:encoding)).to all(eq(Encoding::BINARY))
+    expect(TaskerTelemetry::Native.export("openmetrics").encoding).to eq(Encoding::UTF_8)
+  ensure
+    page&.close
   end
 
   it "ends where a page is closed" do

@@ -24,14 +24,17 @@ RSpec.describe "bin/demo" do
     Dir["/dev/shm/tasker_telemetry-#{Process.euid}/package_audit-*"]
   end
 
-  it "finds that the application, Prometheus and the load generator agree, and leaves nothing" do
+  it "finds that application, Prometheus, collector, database and load generator agree, and leaves nothing" do
     before = arenas
     demo = run_command(*command, env: environment, within: 240)
 
     expect(demo).to be_success, demo.to_s
     expect(demo.out).to include("202  = audits asked for").and include("OK: every figure is exact")
     expect(demo.out).not_to include("DIFFERENT")
-    expect(demo.out).to match(/^  all .* 400 +400 +400   OK$/)
+    expect(demo.out).to match(/^  all .* 400 +400 +400   OK$/).and match(/^  all .* 400 +400   OK$/)
+    expect(demo.out).to match(/^  are one tree, the task its root +40 +40   OK$/)
+    # Without any, what is said of further attempts would say nothing.
+    expect(demo.out).to match(/^  that were tried again +([1-9]\d*) +\1   OK$/).and include("step verify, attempt 2")
     expect(left_running).to be_empty
     expect(Dir.children(directory)).to be_empty
     expect(arenas - before).to be_empty

@@ -69,6 +69,42 @@ RSpec.describe "A Rails application" do
     end
   end
 
+  describe "spans of requests", :collector do
+    # Who shows the error: a page for everybody, or one for developers. Or nobody does.
+    {
+      "answers with a page" => "config.consider_all_requests_local = false",
+      "shows to developers" => "config.consider_all_requests_local = true",
+      "lets out" => "config.action_dispatch.show_exceptions = Rails::VERSION::MAJOR < 7 ? false : :none"
+    }.each do |what, setting|
+      [{}, { "LATE" => "1" }].each do |env|
+        it "tell of an error that Rails #{what}#{", #{env.keys.first}" if env.any?}" do
+          File.write("#{application.directory}/config/initializers/errors.rb", "Rails.application.#{setting}\n")
+          outcome = application.boot(<<~'RUBY', env: traced_environment.merge("TRACES" => "1", **env).except("ARENA"))
+            require "rack/mock"
+            mock = Rack::MockRequest.new(Rails.application)
+            %w[/boom /nowhere /show].each do |path|
+              mock.get(path)
+            rescue StandardError
+              nil
+            end
+          RUBY
+          expect(outcome).to be_success, outcome.to_s
+          @collector.await_spans(3)
+          @collector.drain
+          boom, nowhere, show = @collector.spans.sort_by(&:start_ns)
+          expect(boom).to have_attributes(name: "GET pages#boom", status: :error, status_message: "on purpose")
+          expect(boom.events.map(&:attributes)).to contain_exactly(
+            include("exception.type" => "RuntimeError", "exception.message" => "on purpose",
+                    "exception.stacktrace" => include("pages_controller.rb"))
+          )
+          expect([show.status, show.events]).to eq([:unset, []])
+          # One that leaves the application is an error of the server's, whichever it is.
+          expect([nowhere.status, nowhere.events.size]).to eq(what == "lets out" ? [:error, 1] : [:unset, 0])
+        end
+      end
+    end
+  end
+
   describe "defaults" do
     it "come from Rails" do
       outcome = application.boot(<<~RUBY)

@@ -22,6 +22,11 @@ module Markdown
     end
   end
 
+  # What links to the headings are called, as GitHub makes them.
+  def self.sections(text)
+    text.gsub(FENCE, "").scan(/^#+ (.+)$/).map { |(title)| title.downcase.gsub(/[^\w\- ]/, "").tr(" ", "-") }
+  end
+
   # The code with each `expression # => value` turned into a check that the expression inspects as the value. Lines stay
   # where they are, so an error names the line of the document.
   def self.checked(code)

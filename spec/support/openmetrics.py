@@ -10,6 +10,12 @@ if sys.argv[1] == "openmetrics":
 else:
     from prometheus_client.parser import text_string_to_metric_families
 
+
+def exemplar_of(sample):
+    found = getattr(sample, "exemplar", None)
+    return found and [found.labels, found.value, found.timestamp and float(found.timestamp)]
+
+
 for page in sys.stdin.buffer.read().split(b"\xff"):
     families = [
         {
@@ -17,7 +23,9 @@ for page in sys.stdin.buffer.read().split(b"\xff"):
             "type": family.type,
             "help": family.documentation,
             "unit": family.unit,
-            "samples": [[sample.name, sample.labels, sample.value] for sample in family.samples],
+            "samples": [
+                [sample.name, sample.labels, sample.value, exemplar_of(sample)] for sample in family.samples
+            ],
         }
         for family in text_string_to_metric_families(page.decode("utf-8"))
     ]

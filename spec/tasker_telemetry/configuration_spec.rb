@@ -17,10 +17,18 @@ RSpec.describe TaskerTelemetry::Configuration do
   describe "defaults" do
     it "are those of the documentation" do
       expect(config.to_h).to eq(
-        service_name: "app", environment: "test", strict: false, logger: nil,
+        service_name: "app", environment: "test", strict: false, logger: nil, filter_parameters: [],
+        filter_mask: "[FILTERED]",
         metrics: { enabled: true, arena: :memory, prefix: nil, default_labels: {}, max_series: 10_000,
-                   idle_expiry: nil },
-        endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil }
+                   idle_expiry: nil,
+                   otlp: { enabled: false, endpoint: nil, protocol: nil, headers: nil, interval: nil } },
+        endpoint: { path: nil, token: nil, username: nil, password: nil, allow: nil, authorize: nil },
+        traces: { enabled: false, endpoint: nil, protocol: nil, headers: nil, sample_ratio: nil, queue_size: nil,
+                  net_http: false },
+        logs: { enabled: false, format: :json },
+        instrumentation: { rack: true, action_controller: true, active_record: true, active_job: true,
+                           action_mailer: true, active_storage: true, cache: true, sidekiq: true, puma: true,
+                           interval: 10.0 }
       )
     end
 
@@ -45,11 +53,12 @@ RSpec.describe TaskerTelemetry::Configuration do
       expect { config.metrics.max_serie = 1 }.to raise_error(
         TaskerTelemetry::ConfigurationError,
         "config.metrics.max_serie is not an option (did you mean max_series?); " \
-        "accepted: enabled, arena, prefix, default_labels, max_series, idle_expiry"
+        "accepted: enabled, arena, prefix, default_labels, max_series, idle_expiry, otlp"
       )
       expect { config.nonsense }.to raise_error(
         TaskerTelemetry::ConfigurationError,
-        "config.nonsense is not an option; accepted: service_name, environment, strict, logger, metrics, endpoint"
+        "config.nonsense is not an option; accepted: service_name, environment, strict, logger, filter_parameters, " \
+        "filter_mask, metrics, endpoint, traces, logs, instrumentation"
       )
     end
 
@@ -87,7 +96,25 @@ RSpec.describe TaskerTelemetry::Configuration do
       "endpoint.username" => ["", "prometheus:1", "prometheus\n"],
       "endpoint.password" => ["", 5],
       "endpoint.allow" => ["nonsense", ["10.0.0.0/33"], [5], [], { a: 1 }],
-      "endpoint.authorize" => [true, "always"]
+      "endpoint.authorize" => [true, "always"],
+      "traces.enabled" => ["true"],
+      "traces.endpoint" => ["localhost:4318", "ftp://localhost", "http://", "http://a b", 5, ""],
+      "traces.protocol" => [:http_json, "grpc", ""],
+      "traces.headers" => ["a=b", { "a b" => "c" }, { "a" => "b\nc" }, { "" => "x" }],
+      "traces.sample_ratio" => [-0.1, 1.1, Float::NAN, "0.5", Complex(0, 1)],
+      "traces.queue_size" => [0, 1.5],
+      "traces.net_http" => [:yes],
+      "metrics.otlp.enabled" => [1],
+      "metrics.otlp.endpoint" => ["collector"],
+      "metrics.otlp.protocol" => [:http],
+      "metrics.otlp.headers" => [[]],
+      "metrics.otlp.interval" => [0, "60"],
+      "filter_parameters" => [[5], [""], { a: 1 }],
+      "filter_mask" => ["", "a\nb"],
+      "logs.enabled" => ["true", 1],
+      "logs.format" => [:xml, "", 5],
+      "instrumentation.active_record" => ["yes", 1],
+      "instrumentation.interval" => [0, -1, "10"]
     }.each do |path, values|
       values.each do |value|
         it "#{path} = #{value.inspect} is refused by name" do
@@ -134,6 +161,15 @@ RSpec.describe TaskerTelemetry::Configuration do
       )
       expect { config.endpoint.authorize = ["hunter2"] }
         .to raise_error(TaskerTelemetry::ConfigurationError, /cannot be of class Array \(not shown\)/)
+    end
+
+    { "ftp://me:hunter2@collector" => "ftp://collector", "ftp://collector/in?key=hunter2" => "ftp://collector/in",
+      "me:hunter2@collector:1/in" => "collector:1/in", "ftp://me:hunt?er2@collector" => "ftp://",
+      "ftp://collector?key=hunter2@collector" => "ftp://" }.each do |url, shown|
+      it "is shown without the user's name, the password and the query when it is a URL, as in #{url}" do
+        expect { config.traces.endpoint = url }
+          .to raise_error(TaskerTelemetry::ConfigurationError, /cannot be "#{Regexp.escape(shown)}"/)
+      end
     end
 
     it "is not shown when it is a secret" do
@@ -198,6 +234,9 @@ RSpec.describe TaskerTelemetry::Configuration do
       config.endpoint.token = "hunter2"
       config.endpoint.username = "prometheus"
       config.endpoint.password = "swordfish"
+      config.traces.headers = { "authorization" => "swordfish" }
+      config.traces.endpoint = "https://me:hunter2@collector:4318/in?api_key=hunter2"
+      config.metrics.otlp.endpoint = "https://collector:4318/?key=hunter2&contact=me@example.org#hunter2"
     end
 
     it "are readable by their own methods and shown nowhere" do

@@ -6,7 +6,10 @@ RSpec.describe TaskerTelemetry::ForkHook do
       require "tasker_telemetry"
       load "tasker_telemetry/fork_hook.rb"
       $calls = 0
-      TaskerTelemetry::Native.singleton_class.prepend(Module.new { def before_fork = ($calls += 1) && super })
+      TaskerTelemetry::Native.singleton_class.prepend(Module.new do
+        def before_fork = ($calls += 1) && super
+        def before_move = ($calls += 1) && super
+      end)
       Process.wait(fork { exit!(0) })
       Process.wait(Process.fork { exit!(0) })
       IO.popen("-") { |child| child || exit!(0) }

@@ -11,7 +11,8 @@ RSpec.describe TaskerTelemetry::Options do
   it "accepts every value that the generated initializer shows" do
     template = File.read("#{RubyProcess::ROOT}/lib/generators/tasker_telemetry/install/templates/initializer.rb")
     switched_on = template.gsub(/^  # (config\.[a-z_.]+ = )/, '  \1')
-    environment = { "RACK_ENV" => "test", "METRICS_TOKEN" => "one", "METRICS_PASSWORD" => "two" }
+    environment = { "RACK_ENV" => "test", "METRICS_TOKEN" => "one", "METRICS_PASSWORD" => "two",
+                    "COLLECTOR_KEY" => "three" }
     outcome = run_ruby("require 'tasker_telemetry'\n#{switched_on}\nputs TaskerTelemetry.config.endpoint.path",
                        env: environment)
     expect(outcome.out).to eq("/metrics\n"), outcome.to_s

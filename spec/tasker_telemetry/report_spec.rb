@@ -104,6 +104,25 @@ RSpec.describe TaskerTelemetry::Report do
     end
   end
 
+  describe "tasker_telemetry:events:forget" do
+    # Tells of one and the same transition, and prints how often it was counted.
+    def tell
+      run_ruby(<<~RUBY, env: environment).out
+        require "tasker_telemetry"
+        TaskerTelemetry.configure { |config| config.metrics.arena = ENV.fetch("ARENA") }
+        TaskerTelemetry.instrument("task.failed", task_id: 1, attempt: 1)
+        print TaskerTelemetry.snapshot.to_h["task_failed_total"].values.sum
+      RUBY
+    end
+
+    it "has what was told before count as new, and keeps what was counted" do
+      expect([tell, tell]).to eq(%w[1 1])
+      outcome = rake("tasker_telemetry:events:forget")
+      expect([outcome.success?, outcome.out]).to eq([true, ""]), outcome.to_s
+      expect([tell, tell]).to eq(%w[2 2])
+    end
+  end
+
   describe "without an arena to share" do
     let(:unusable) { { "ARENA" => "/proc/arena" } }
 
@@ -112,6 +131,12 @@ RSpec.describe TaskerTelemetry::Report do
       expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
       expect(outcome.err)
         .to match(%r{^tasker_telemetry:export_now: what other processes counted cannot be seen; .*/proc/arena})
+    end
+
+    it "fails to have others forget" do
+      outcome = rake("tasker_telemetry:events:forget", env: unusable)
+      expect(outcome.status.exitstatus).to eq(1)
+      expect(outcome.err).to match(%r{^tasker_telemetry:events:forget: .*/proc/arena})
     end
 
     it "fails when metrics are switched off" do
@@ -147,6 +172,68 @@ RSpec.describe TaskerTelemetry::Report do
       outcome = rake("tasker_telemetry:status", env: { "FORMAT" => "yaml" })
       expect(outcome.status.exitstatus).to eq(1)
       expect(outcome.err).to eq(%(tasker_telemetry:status: FORMAT cannot be "yaml"; accepted: text, json\n))
+    end
+  end
+
+  describe "tasker_telemetry:events" do
+    before do
+      File.write("#{directory}/Rakefile", <<~RUBY, mode: "a")
+        TaskerTelemetry.events.register("order.shipped", description: "An order left", payload: %i[order_id carrier])
+        TaskerTelemetry.events.map("order.shipped", backends: %i[metrics logs], sample: 0.5, labels: %i[carrier])
+        TaskerTelemetry.events.map("order.lost", backends: :traces, priority: :critical, enabled: false)
+      RUBY
+    end
+
+    it "shows people the catalogue's events, and those of the application" do
+      outcome = rake("tasker_telemetry:events")
+      expect(outcome).to be_success, outcome.to_s
+      expect(outcome.out).to include(<<~TEXT)
+        task.cancelled:
+          description: A task was called off
+          kind: end
+          backends: metrics, traces
+          payload_keys: task_id, task_name, namespace, started_at, completed_at, total_execution_duration, total_steps, \
+        completed_steps, failed_steps, error_message, transitioned_at
+          metrics: task_cancelled_total{task_name, namespace}, task_duration_seconds{task_name, namespace, outcome}
+      TEXT
+      expect(outcome.out).to include(<<~TEXT)
+        order.shipped:
+          description: An order left
+          kind: point
+          backends: metrics, logs
+          sample: 0.5
+          payload_keys: order_id, carrier
+          metrics: order_shipped_total{carrier}, order_shipped_duration_seconds{carrier}
+      TEXT
+    end
+
+    it "shows what is off, or known by its mapping alone" do
+      expect(rake("tasker_telemetry:events").out).to include(<<~TEXT)
+        order.lost:
+          description: none
+          kind: point
+          backends: none
+          priority: critical
+          enabled: false
+          payload_keys: none
+          metrics: none
+      TEXT
+    end
+
+    it "is for programs" do
+      outcome = rake("tasker_telemetry:events", env: { "FORMAT" => "json" })
+      events = JSON.parse(outcome.out).to_h { |event| [event["name"], event] }
+      expect(events.size).to eq(TaskerTelemetry::Native.events.count { |event| !event[:custom] } + 2)
+      expect(events["order.shipped"]).to include("description" => "An order left", "custom" => true,
+                                                 "payload_keys" => %w[order_id carrier])
+      expect(events["step.failed"]["metrics"].map { |metric| metric["name"] })
+        .to eq(%w[step_failed_total step_duration_seconds])
+    end
+
+    it "fails for another format" do
+      outcome = rake("tasker_telemetry:events", env: { "FORMAT" => "yaml" })
+      expect([outcome.status.exitstatus, outcome.out]).to eq([1, ""])
+      expect(outcome.err).to eq(%(tasker_telemetry:events: FORMAT cannot be "yaml"; accepted: text, json\n))
     end
   end
 end

@@ -75,6 +75,17 @@ pub fn amount(set: u64) -> u64 {
     set.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40 | 1
 }
 
+/// Meets the keys from 0 on in an order of its own, and counts in a ledger, a word for each key, those that are new.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Meet {
+    /// File of the ledger.
+    pub ledger: PathBuf,
+    /// How many keys.
+    pub keys: usize,
+    /// What decides the order.
+    pub seed: u64,
+}
+
 /// What a worker is told to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Command {
@@ -147,10 +158,33 @@ pub enum Command {
     Fork(bool),
     /// Forks twice and leaves the terminal's session, as daemons do.
     Daemonise,
+    /// Tells of an event, some times, and answers how many times it was the first to tell of its transition.
+    Tell {
+        /// Name of the event.
+        name: String,
+        /// Its payload.
+        payload: Vec<(String, String)>,
+        /// When, in milliseconds since the epoch.
+        at: i64,
+        /// How many times.
+        times: u64,
+    },
     /// See [`Burst`].
     Burst(Burst),
     /// See [`Churn`].
     Churn(Churn),
+    /// See [`Meet`].
+    Meet(Meet),
+    /// Notes a value of a key.
+    Note(u64, u64),
+    /// Tells the value that was noted of a key.
+    Noted(u64),
+    /// Campaigns for an office, at an interval in milliseconds, and tells the token of the term that is held then.
+    Campaign(String, u64),
+    /// Tells whether the term of an office is still held.
+    StillHeld(String),
+    /// Resigns from an office.
+    Resign(String),
     /// Arms a failpoint: `<point>=<stop|kill>`. Once in a process's life.
     Arm(String),
     /// Ends the process.
@@ -234,6 +268,8 @@ pub enum Reply {
     Count(u64),
     /// A value, if there is one.
     Value(Option<Number>),
+    /// A number, if there is one.
+    Number(Option<u64>),
     /// A picture.
     Picture(Vec<Series>),
     /// A page, a status or the like.

@@ -149,6 +149,14 @@ impl Worker {
         self.done(Command::Observe(target, value))
     }
 
+    /// Tells of an event, some times, and answers how many times it was the first to tell of its transition.
+    pub fn tell(&mut self, name: &str, payload: &[(&str, &str)], at: i64, times: u64) -> u64 {
+        match self.call(tell(name, payload, at, times)) {
+            Reply::Count(first) => first,
+            other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+
     /// Value of a series.
     pub fn value(&mut self, target: Target) -> Option<Number> {
         match self.call(Command::Value(target)) {
@@ -188,6 +196,31 @@ impl Worker {
     /// Total of all series of a counter, observations of all series of a histogram.
     pub fn total(&mut self, name: &str) -> u64 {
         self.series(name).iter().map(|series| series.value.count()).sum()
+    }
+
+    /// The value that was noted of a key.
+    pub fn noted(&mut self, key: u64) -> Option<u64> {
+        self.number(Command::Noted(key))
+    }
+
+    /// Campaigns for an office at an interval in milliseconds; the token of the term, if it holds one then.
+    pub fn campaign(&mut self, office: &str, interval: u64) -> Option<u64> {
+        self.number(Command::Campaign(office.to_owned(), interval))
+    }
+
+    /// Whether it still holds an office.
+    pub fn still_holds(&mut self, office: &str) -> bool {
+        match self.call(Command::StillHeld(office.to_owned())) {
+            Reply::Count(held) => held > 0,
+            other => panic!("unexpected answer: {other:?}"),
+        }
+    }
+
+    fn number(&mut self, command: Command) -> Option<u64> {
+        match self.call(command) {
+            Reply::Number(number) => number,
+            other => panic!("unexpected answer: {other:?}"),
+        }
     }
 
     /// A page.
@@ -297,6 +330,18 @@ pub fn one_arena<'a>(workers: impl IntoIterator<Item = &'a mut Worker>) -> Strin
         .collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "one arena: {ids:?}");
     ids[0].clone()
+}
+
+/// See [`Command::Tell`].
+#[must_use]
+pub fn tell(name: &str, payload: &[(&str, &str)], at: i64, times: u64) -> Command {
+    let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    Command::Tell {
+        name: name.to_owned(),
+        payload: payload.iter().map(text).collect(),
+        at,
+        times,
+    }
 }
 
 /// Settings of most tests.

@@ -5,6 +5,7 @@
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
 use std::hint::black_box;
 use std::sync::Arc;
+use tasker_telemetry_core::arena::exemplar::{self, TraceRef};
 use tasker_telemetry_core::arena::{Metric, Place, Quiescent, Registry, Settings, Threads};
 use tasker_telemetry_core::export::formats::{Kind as Format, Renderer};
 use tasker_telemetry_core::metric::{Aggregation, Descriptor, Kind, LabelKey};
@@ -59,6 +60,47 @@ fn recording(criterion: &mut Criterion) {
     group.bench_function("observe by key", |bencher| {
         bencher.iter(|| histogram.observe(black_box(key.as_bytes()), 0.31));
     });
+    group.finish();
+
+    // Last, because recording looks for a span from then on.
+    let mut group = criterion.benchmark_group("recording while traces are on");
+    let (counted, observed) = (counter.series(&key), histogram.series(&key));
+    let span = TraceRef {
+        trace_id: [1; 16],
+        span_id: [1; 8],
+    };
+    for (current, name) in [(None, "outside of spans"), (Some(span), "in a span")] {
+        exemplar::set_current(Some(span));
+        exemplar::set_current(current);
+        group.bench_function(format!("bound increment {name}"), |bencher| {
+            bencher.iter(|| counted.increment_int(black_box(1)));
+        });
+        group.bench_function(format!("bound observe {name}"), |bencher| {
+            bencher.iter(|| drop(observed.observe(black_box(0.31))));
+        });
+    }
+    exemplar::set_current(None);
+    group.finish();
+}
+
+fn notes(criterion: &mut Criterion) {
+    let notes = registry().notes();
+    let mut group = criterion.benchmark_group("notes");
+    let mut key = 0;
+    group.bench_function("first, of a new key", |bencher| {
+        bencher.iter(|| {
+            key += 1;
+            notes.first(black_box(key), 1_700_000_000)
+        });
+    });
+    assert!(!notes.first(key, 1_700_000_000), "the key was noted");
+    group.bench_function("first, of a known key", |bencher| {
+        bencher.iter(|| notes.first(black_box(key), 1_700_000_000));
+    });
+    group.bench_function("update", |bencher| {
+        bencher.iter(|| notes.update(black_box(7), 1_700_000_000, |value| Some(value.unwrap_or(0) + 1)));
+    });
+    group.bench_function("get", |bencher| bencher.iter(|| notes.get(black_box(7))));
     group.finish();
 }
 
@@ -115,5 +157,5 @@ fn scraping(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, recording, registering, scraping);
+criterion_group!(benches, recording, notes, registering, scraping);
 criterion_main!(benches);

@@ -2,7 +2,8 @@ use crate::helpers::jump::Jump;
 use magnus::{error::IntoError, ExceptionClass, Module, RModule, Ruby};
 use std::borrow::Cow;
 use std::fmt::Display;
-use tasker_telemetry_core::{arena, metric};
+use tasker_telemetry_core::export::transports::otlp;
+use tasker_telemetry_core::{arena, event, metric};
 
 /// Result of what a native method does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,6 +12,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// A setting that cannot be used.
     Configuration(arena::Error),
+    /// A mapping or an event that cannot be.
+    Event(event::Error),
+    /// A destination, or a variable of OpenTelemetry's, that cannot be used.
+    Otlp(otlp::Error),
     /// A metric that cannot be declared.
     Declaration(metric::Error),
     /// An argument that no metric can be declared with.
@@ -28,6 +33,18 @@ pub enum Error {
 impl From<arena::Error> for Error {
     fn from(error: arena::Error) -> Self {
         Self::Configuration(error)
+    }
+}
+
+impl From<event::Error> for Error {
+    fn from(error: event::Error) -> Self {
+        Self::Event(error)
+    }
+}
+
+impl From<otlp::Error> for Error {
+    fn from(error: otlp::Error) -> Self {
+        Self::Otlp(error)
     }
 }
 
@@ -53,6 +70,8 @@ impl IntoError for Error {
     fn into_error(self, ruby: &Ruby) -> magnus::Error {
         match self {
             Self::Configuration(error) => own(ruby, "ConfigurationError", &error),
+            Self::Event(error) => own(ruby, "ConfigurationError", &error),
+            Self::Otlp(error) => own(ruby, "ConfigurationError", &error),
             Self::Declaration(error) => own(ruby, "DeclarationError", &error),
             Self::Undeclarable(message) => own(ruby, "DeclarationError", &message),
             Self::Native(message) => own(ruby, "NativeError", &message),

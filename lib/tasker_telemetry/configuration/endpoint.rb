@@ -33,10 +33,11 @@ module TaskerTelemetry
 
       # @api private
       # @raise [ConfigurationError] when half of a pair is missing
+      # @return [self]
       def validate!
         super
         given, missing = %i[username password].partition { |name| public_send(name) }
-        return unless given.one?
+        return self unless given.one?
 
         raise ConfigurationError, "#{@path}.#{given.first} needs #{@path}.#{missing.first} beside it"
       end

@@ -2,6 +2,7 @@
 
 require "tasker_telemetry/options"
 require "tasker_telemetry/configuration/defaults"
+require "tasker_telemetry/configuration/otlp"
 
 module TaskerTelemetry
   class Configuration < Options
@@ -32,11 +33,15 @@ module TaskerTelemetry
       #   @return [Float, nil] seconds after which a series that nobody writes is removed
       option :idle_expiry, Types::SECONDS
 
+      # @!attribute [r] otlp
+      #   @return [Otlp]
+      group :otlp, Otlp
+
       # @api private
       # @return [Hash] what the native side is told
       def to_native
         { place: arena, prefix: prefix, enabled: enabled, default_labels: default_labels, max_series: max_series,
-          idle_expiry: idle_expiry }
+          idle_expiry: idle_expiry, otlp: otlp.to_native.merge(enabled: enabled && otlp.enabled) }
       end
     end
   end

@@ -60,6 +60,34 @@ module TaskerTelemetry
         nil
       end
 
+      def self.headers(value)
+        return unless value.is_a?(Hash)
+
+        headers = value.to_h { |name, content| [Text.of(name), Text.of(content)] }
+        headers.freeze if headers.all? do |name, content|
+                            name.match?(HEADER_NAME) && !content.match?(/[\x00-\x1f\x7f]/)
+                          end
+      rescue *Failure::PASSING
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- a `to_s` of the application's
+        nil
+      end
+
+      def self.filters(value)
+        filters = [*value]
+        usable = filters.all? do |filter|
+          case filter
+          when String, Symbol then !filter.empty?
+          else filter.is_a?(Regexp) || filter.respond_to?(:call)
+          end
+        end
+        filters.freeze if usable && !value.is_a?(Hash)
+      end
+
+      # RFC 9110, section 5.6.2: a token.
+      HEADER_NAME = /\A[!#$%&'*+\-.^_`|~0-9A-Za-z]+\z/
+      private_constant :HEADER_NAME
+
       BOOLEAN = Type.new("true or false", ->(value) { value if [true, false].include?(value) })
       NAME = Type.new("a String or Symbol of UTF-8, not empty and without control characters", method(:line))
       SECRET = Type.new("a String that is not empty", ->(value) { text(value) if value.is_a?(String) })
@@ -92,7 +120,23 @@ module TaskerTelemetry
       LOGGER = Type.new("an object that answers to warn and error", lambda do |value|
         value if %i[warn error].all? { |level| value.respond_to?(level) }
       end)
+      LOG_FORMAT = Type.new(":json or :key_value", lambda do |value|
+        value = value.to_sym if value.is_a?(String)
+        value if %i[json key_value].include?(value)
+      end)
       NETWORKS = Type.new('addresses or CIDR networks, such as ["10.0.0.0/8", "::1"]', method(:networks))
+      URL = Type.new('a URL of http or https, such as "http://localhost:4318"', lambda do |value|
+        text(value) if value.is_a?(String) && value.match?(%r{\Ahttps?://[^\s/]}i) && !value.match?(/[\s\x00-\x1f\x7f]/)
+      end)
+      OTLP_PROTOCOL = Type.new(":http_protobuf or :grpc", lambda do |value|
+        value if %i[http_protobuf grpc].include?(value)
+      end)
+      HEADERS = Type.new('a Hash of header names and values, such as { "x-api-key" => "..." }', method(:headers))
+      RATIO = Type.new("a number from 0 to 1", lambda do |value|
+        value.to_f if value.is_a?(Numeric) && value.real? && (0.0..1.0).cover?(value.to_f)
+      end)
+      FILTERS = Type.new("a list of names (String, Symbol), Regexps, and callables as Rails takes them",
+                         method(:filters))
       CALLABLE = Type.new("an object that answers to call(env)", ->(value) { value if value.respond_to?(:call) })
     end
   end

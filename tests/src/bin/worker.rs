@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tasker_telemetry_core::arena::{self, Metric, Place, Quiescent, Registry, Scrape, Settings, Threads};
+use tasker_telemetry_core::event::{self, Events, Key, Payload, Times};
 use tasker_telemetry_core::export::formats::{self, Renderer};
+use tasker_telemetry_core::lease::{Election, Office, Term};
 use tasker_telemetry_core::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use tasker_telemetry_core::snapshot::{Point, Snapshot, Value};
-use tasker_telemetry_tests::protocol::{amount, Burst, Churn};
+use tasker_telemetry_tests::protocol::{amount, Burst, Churn, Meet};
 use tasker_telemetry_tests::{Command, Ledger, Number, Random, Reply, Series, Target};
 
 type Failure = Box<dyn std::error::Error>;
@@ -25,6 +27,8 @@ fn main() -> Result<(), Failure> {
         registry: Registry::new(Threads::Serialized),
         handles: HashMap::new(),
         held: None,
+        events: None,
+        offices: HashMap::new(),
         socket,
     }
     .serve()
@@ -34,7 +38,25 @@ struct Worker {
     registry: Arc<Registry>,
     handles: HashMap<String, Arc<arena::Series>>,
     held: Option<Scrape>,
+    events: Option<Events>,
+    offices: HashMap<String, (Election, Option<Term>)>,
     socket: PathBuf,
+}
+
+/// The payload of an event.
+struct Texts(Vec<(String, String)>);
+
+impl Payload for Texts {
+    fn get(&self, key: Key) -> Option<event::Value<'_>> {
+        let (_, text) = self.0.iter().find(|(name, _)| name == key.name())?;
+        Some(event::Value::Text(text.into()))
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&str, event::Value<'_>)) {
+        self.0
+            .iter()
+            .for_each(|(name, text)| visit(name, event::Value::Text(text.into())));
+    }
 }
 
 /// In which process the caller of fork goes on.
@@ -129,6 +151,7 @@ impl Worker {
             } => {
                 if parallel {
                     self.registry = Registry::new(Threads::Parallel);
+                    self.events = None;
                 }
                 self.registry.configure(Settings {
                     place: arena.map_or(Place::Memory, Place::Path),
@@ -183,6 +206,19 @@ impl Worker {
                 };
                 return Ok(Reply::Value(value.as_ref().map(number)));
             }
+            Command::Tell {
+                name,
+                payload,
+                at,
+                times,
+            } => {
+                let registry = Arc::clone(&self.registry);
+                let events = self.events.get_or_insert_with(|| Events::new(registry));
+                let (route, payload) = (events.route(&name), Texts(payload));
+                let at = Times::at(at * 1_000_000);
+                let first = (0..times).filter(|_| !events.finish(&route, &payload, at).duplicate);
+                return Ok(Reply::Count(first.count() as u64));
+            }
             Command::Remove(target) => {
                 let removed = match self.target(&target)? {
                     Sink::Bound(series) => series.remove(),
@@ -220,6 +256,20 @@ impl Worker {
             }
             Command::Burst(burst) => self.burst(&burst)?,
             Command::Churn(churn) => self.churn(&churn)?,
+            Command::Meet(meet) => self.meet(&meet)?,
+            Command::Note(key, value) => self.registry.notes().set(key, value, now()),
+            Command::Noted(key) => return Ok(Reply::Number(self.registry.notes().get(key))),
+            Command::Campaign(office, interval) => {
+                return Ok(Reply::Number(self.campaign(office, Duration::from_millis(interval))?));
+            }
+            Command::StillHeld(office) => {
+                let term = self.offices.get(&office).and_then(|(_, term)| term.as_ref());
+                return Ok(Reply::Count(term.is_some_and(Term::still_held).into()));
+            }
+            Command::Resign(office) => {
+                let term = self.offices.get_mut(&office).and_then(|(_, term)| term.take());
+                term.ok_or("it holds no such office")?.resign();
+            }
             // Safe because no other thread runs: nobody else reads the environment.
             Command::Arm(failpoint) => std::env::set_var(arena::fail::VARIABLE, failpoint),
             Command::Exit | Command::Fork(_) | Command::Daemonise => return Err("not here".into()),
@@ -241,6 +291,40 @@ impl Worker {
             )),
             Target::Labels(metric, values) => Sink::Unbound(self.metric(metric)?, key(values)),
         })
+    }
+
+    /// Campaigns as a program does: in the arena that is at its place now.
+    fn campaign(&mut self, office: String, interval: Duration) -> Result<Option<u64>, Failure> {
+        let election = match self.offices.remove(&office) {
+            Some((election, _)) if !election.is_over() => election,
+            _ => {
+                let named = match office.as_str() {
+                    "push" => Office::Push,
+                    "sync" => Office::Sync,
+                    _ => return Err("no such office".into()),
+                };
+                Election::new(&self.registry, named).ok_or("there is no arena")?
+            }
+        };
+        let term = election.campaign(interval);
+        let token = term.as_ref().map(Term::token);
+        self.offices.insert(office, (election, term));
+        Ok(token)
+    }
+
+    fn meet(&self, meet: &Meet) -> Result<(), Failure> {
+        let ledger = Ledger::open(&meet.ledger, meet.keys)?;
+        let mut random = Random::new(meet.seed);
+        let mut keys: Vec<usize> = (0..meet.keys).collect();
+        for last in (1..keys.len()).rev() {
+            keys.swap(last, random.below(last as u64 + 1) as usize);
+        }
+        for key in keys {
+            if self.registry.notes().first(key as u64, now()) {
+                ledger.add(key, 1);
+            }
+        }
+        Ok(())
     }
 
     fn burst(&self, burst: &Burst) -> Result<(), Failure> {
@@ -312,6 +396,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs() as u32)
 }
 
 /// Where a sample goes.

@@ -3,7 +3,7 @@
 //! Compiled to nothing without the feature `failpoints`.
 
 /// Every point, in the order in which a series' life passes them.
-pub const POINTS: [&str; 27] = [
+pub const POINTS: [&str; 28] = [
     "open:before_create",
     "open:created",
     "open:linked",
@@ -31,6 +31,7 @@ pub const POINTS: [&str; 27] = [
     "fold:raised",
     "fold:noted",
     "fold:set",
+    "notes:reserved",
 ];
 
 /// Environment variable that arms a point: `<point>=<stop|kill>[@<n>]`, acting at its n-th passage (1 by default).

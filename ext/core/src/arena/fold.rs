@@ -16,7 +16,7 @@ use super::node::{Identity, Node, Offset, RecordKind, Word};
 use super::records::{Held, MetricCells, Records, Refused};
 use super::rejection::DROPPED_CELLS;
 use super::shared::Arena;
-use super::{fail, process, schema};
+use super::{exemplar, fail, process, schema};
 use crate::metric::{Descriptor, Kind, LabelKey};
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::atomic::{fence, AtomicU64, Ordering};
@@ -207,7 +207,15 @@ impl Translation<'_> {
                 let Some(folded) = folded else { return Ok(true) };
                 folded
             }
-            _ => (fold_total(&self.into, target, &own, source, &values)?, true),
+            _ => {
+                let mut exemplars = Vec::new();
+                exemplar::collect(self.from.map, node, &target.kind, &mut exemplars);
+                let (held, part) = fold_total(&self.into, target, &own, source, &values)?;
+                if let Some(part) = Node::at(self.into.map, part.offset) {
+                    exemplar::give(self.into.map, &part, &target.kind, &exemplars);
+                }
+                (held, true)
+            }
         };
         if let Some(node) = Node::at(self.into.map, held.offset) {
             node.was_created(created);
@@ -310,14 +318,14 @@ fn fold_source(into: &Records<'_>, epoch: &[u8; 16], dropped: impl Fn(usize) -> 
         .ok_or(Refused::Sources)
 }
 
-/// Answers the record that is shown.
+/// Answers the record that is shown, and the one that holds the old arena's total.
 fn fold_total(
     into: &Records<'_>,
     target: &Target,
     own: &Identity<'_>,
     source: Offset,
     values: &[u64],
-) -> Result<Held, Refused> {
+) -> Result<(Held, Held), Refused> {
     let zeros = vec![0; values.len()];
     let held = target.obtain(into, own, &zeros)?;
     let (part, _) = into.obtain(&Identity { source, ..*own }, &zeros, None)?;
@@ -325,7 +333,7 @@ fn fold_total(
     let cells = Node::at(into.map, part.offset).ok_or(Refused::Damaged)?.cells();
     if target.kind == Kind::Histogram {
         raise_histogram(cells, values)?;
-        return Ok(held);
+        return Ok((held, part));
     }
     for (index, (cell, value)) in cells.iter().zip(values).enumerate() {
         if index == cells::COUNTER_FLOAT {
@@ -335,7 +343,7 @@ fn fold_total(
         }
         fail::point("fold:raised");
     }
-    Ok(held)
+    Ok((held, part))
 }
 
 /// Buckets only grow. A sum may fall, by observations below zero, so the one of more observations counts. Of two

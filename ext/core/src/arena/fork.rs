@@ -14,7 +14,7 @@ extern "C" fn bump() {
 }
 
 /// Installs the handler; harmless to call again.
-pub(super) fn watch() {
+pub fn watch() {
     INSTALL.call_once(|| {
         // SAFETY: the handler is a plain function of this library, which is never unloaded, and does one atomic add.
         unsafe { libc::pthread_atfork(None, None, Some(bump)) };

@@ -8,7 +8,7 @@ use super::registry::{Registry, Threads};
 use super::series::Series;
 use super::settings::{Place, Settings};
 use super::shared::{self, Arena};
-use super::{fail, place, process};
+use super::{fail, notes, place, process};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -17,11 +17,21 @@ impl Registry {
     /// Opens the arena if anything can be counted into it, so that forks share it even where it is private memory.
     /// To be called before each fork.
     pub fn prepare_fork(&self) {
-        let homeless = self.homeless.iter().any(|cell| cell.load(Ordering::Relaxed) != 0);
+        let homeless = self.homeless().iter().any(|cell| cell.load(Ordering::Relaxed) != 0);
         let declared = || self.declared().iter().any(|metric| !metric.own);
         // What has no home would be inherited, and counted by parent and child.
         let wanted = self.settings.read().place == Place::Memory || homeless || declared();
         if wanted {
+            let _slow = self.slow.lock();
+            // What goes wrong is told by a notice.
+            let _ = self.ready();
+        }
+    }
+
+    /// Opens the arena where there is none yet, so that what is counted apart from samples has a home at once: a process
+    /// may never take any. To be called by a thread that records.
+    pub fn settle_in(&self) {
+        if self.current().is_none() && self.is_enabled() {
             let _slow = self.slow.lock();
             // What goes wrong is told by a notice.
             let _ = self.ready();
@@ -66,9 +76,9 @@ impl Registry {
         self.let_go_of.store(0, Ordering::Relaxed);
         if let (Some(header), false) = (
             Header::of(&arena.map),
-            self.homeless.iter().all(|c| c.load(Ordering::Relaxed) == 0),
+            self.homeless().iter().all(|c| c.load(Ordering::Relaxed) == 0),
         ) {
-            for (index, cell) in self.homeless.iter().enumerate() {
+            for (index, cell) in self.homeless().iter().enumerate() {
                 header
                     .dropped(index)
                     .fetch_add(cell.swap(0, Ordering::Relaxed), Ordering::Relaxed);
@@ -198,6 +208,7 @@ impl Registry {
         *self.preset.lock() = None;
         *self.arena.write() = Some(Arc::clone(&fresh));
         self.arrived(&fresh);
+        notes::carry(&arena, &fresh);
         fail::point("fold:moved");
         arena.leave();
         fail::point("fold:left");

@@ -6,7 +6,9 @@
 //! 256    dropped    one cell per reason for which a sample was not counted
 //! 512    processes  offsets of the chunks of the process table
 //! 1024   sources    records of the arenas that were folded into this one
-//! 3072   reserved   for the start table of tasks and the state of sync
+//! 3072   notes      offset of the notes, in units
+//! 3136   offices    two words for each election
+//! 3264   reserved   for the state of sync
 //! 4096   buckets    heads of the chains of records, by hash
 //! 20480  log        process chunks and records, in the order in which their space was reserved
 //! ```
@@ -14,11 +16,11 @@
 use super::map::Mapping;
 use super::node::Offset;
 use super::sys;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bumped whenever the meaning of any byte changes; files of another layout are never read.
-pub(super) const LAYOUT: u64 = 2;
+pub(super) const LAYOUT: u64 = 4;
 const MAGIC: u64 = u64::from_le_bytes(*b"TSKTELEM");
 
 const CHECKSUM_AT: u64 = 16;
@@ -39,6 +41,9 @@ pub(super) const CHUNKS: u64 = 128;
 const SOURCES_AT: u64 = 1024;
 /// How many arenas can be folded into one: more replacements than a machine sees between two starts.
 const SOURCES: u64 = 512;
+
+const NOTES_AT: u64 = 3072;
+const OFFICES_AT: u64 = 3136;
 
 pub(super) const BUCKETS_AT: u64 = 4096;
 /// Few enough that a small arena stays small, many enough that a million records make chains of a few hundred.
@@ -148,6 +153,17 @@ impl<'a> Header<'a> {
         self.at(DROPPED_AT + 8 * index as u64)
     }
 
+    /// Where the notes are, in units; 0 while there are none.
+    pub fn notes(&self) -> &'a AtomicU32 {
+        static NOWHERE: AtomicU32 = AtomicU32::new(0);
+        self.0.half(NOTES_AT).unwrap_or(&NOWHERE)
+    }
+
+    /// A word of the election to an office.
+    pub fn office(&self, office: usize, word: usize) -> &'a AtomicU64 {
+        self.at(OFFICES_AT + 16 * office as u64 + 8 * word as u64)
+    }
+
     /// A new number for a record or a process.
     pub fn next_birth(&self) -> u64 {
         self.births().fetch_add(1, Ordering::SeqCst).wrapping_add(1)
@@ -243,5 +259,13 @@ impl<'a> Header<'a> {
                 Err(moved) => offset = moved,
             }
         }
+    }
+
+    /// Gives back what this process has reserved and nobody has seen, unless somebody has reserved what comes after it.
+    pub fn give_back(&self, offset: u64, size: u64) {
+        let end = offset + size.next_multiple_of(UNIT);
+        let _ = self
+            .tail()
+            .compare_exchange(end, offset, Ordering::SeqCst, Ordering::SeqCst);
     }
 }

@@ -142,6 +142,12 @@ impl Mapping {
         Some(unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset as usize).cast::<AtomicU64>(), count) })
     }
 
+    /// Offset of a place inside of the file.
+    pub fn offset_of(&self, place: *const u8) -> Option<u64> {
+        let offset = (place as usize).checked_sub(self.base.as_ptr() as usize)? as u64;
+        self.contains(offset, 1).then_some(offset)
+    }
+
     /// Makes sure that the file reaches to `end`: an error here is what keeps a full disk from being a SIGBUS later.
     pub fn grow_to(&self, end: u64) -> io::Result<()> {
         loop {

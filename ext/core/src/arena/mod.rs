@@ -2,16 +2,18 @@
 //!
 //! From the bottom up: [`sys`] and [`map`] reach the file, [`layout`] and [`node`] say what stands where, [`process`]
 //! knows who is alive, [`records`] finds and registers records without a lock and [`removal`] ends them, [`place`] makes
-//! and finds the file, [`shared`] is one mapped arena; [`Registry`], [`Metric`] and [`Series`] are what this process
+//! and finds the file, [`notes`] remembers what happened, [`shared`] is one mapped arena; [`Registry`], [`Metric`] and [`Series`] are what this process
 //! declared and holds; [`Scrape`] takes the picture that all else reads. `docs/ARCHITECTURE.md` tells why it is as it is.
 //!
 //! This is the only module of the crate that may be unsafe.
 
 #![allow(unsafe_code)]
 
+pub(crate) mod ballot;
 mod cells;
 mod chain;
 mod collections;
+pub mod exemplar;
 mod expiry;
 pub mod fail;
 mod fold;
@@ -19,10 +21,11 @@ pub mod fork;
 mod home;
 mod instrument;
 #[cfg(test)]
-mod interleavings;
+pub(crate) mod interleavings;
 mod layout;
 mod map;
 mod node;
+mod notes;
 mod notice;
 mod own;
 mod place;
@@ -44,9 +47,10 @@ mod step;
 mod sys;
 
 pub use instrument::{Metric, OVERFLOW_LABEL};
+pub use notes::Notes;
 pub use notice::{Level, Notice};
 pub use registry::{Quiescent, Registry, Threads};
-pub use rejection::{Reason, Rejection};
+pub use rejection::{Reason, Rejection, SpanOutcome};
 pub use scrape::Scrape;
 pub use series::Series;
 pub use settings::{Error, Place, Settings};

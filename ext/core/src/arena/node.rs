@@ -12,7 +12,7 @@
 //! 48  source      record of the arena it was folded in from, in units; 0: counted here
 //! 52  key length  in bytes
 //! 56  kind        low byte; number of cells above it
-//! 60  extension   reserved for exemplars
+//! 60  extension   block of exemplars, in units; 0: none yet. The record keeps it, whatever it goes to
 //! 64  touched     set by every write, cleared by the search for idle series
 //! 68  counted     1: among the series that its metric's cap counts
 //! 72  seen        boot-clock millisecond at which it was last found touched
@@ -389,9 +389,23 @@ impl<'a> Node<'a> {
         (CELLS_AT + 8 * cells as u64 + key.len().next_multiple_of(8) as u64).next_multiple_of(UNIT)
     }
 
-    /// Sets the size of a record that nobody else can see yet.
+    /// Sets the size of a record that nobody else can see yet, and that has no exemplars.
     pub fn set_size(&self, size: u64) {
         self.fixed.size.store(size as u32, Ordering::Relaxed);
+        self.fixed.extension.store(0, Ordering::Relaxed);
+    }
+
+    /// Where the block of its exemplars is, in units; 0 while it has none.
+    pub fn extension(&self) -> Offset {
+        self.fixed.extension.load(Ordering::Acquire)
+    }
+
+    /// Gives it a block for exemplars; `false` when somebody else was faster.
+    pub fn extend(&self, from: Offset, to: Offset) -> bool {
+        self.fixed
+            .extension
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// Makes a record that this process has claimed one of no kind, so that what stands in it passes for nothing.
@@ -411,7 +425,6 @@ impl<'a> Node<'a> {
         self.fixed
             .key_length
             .store(identity.key.len() as u32, Ordering::Relaxed);
-        self.fixed.extension.store(0, Ordering::Relaxed);
         self.touched().store(1, Ordering::Relaxed);
         self.seen().store(super::sys::boot_millis(), Ordering::Relaxed);
         let places = self.map.words(self.start() + CELLS_AT, cells.len()).unwrap_or(&[]);

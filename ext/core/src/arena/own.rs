@@ -3,7 +3,7 @@
 use super::node::{Node, Offset, RecordKind, State};
 use super::procfs::{self, Stat};
 use super::records::{MetricCells, Records};
-use super::rejection::{Reason, CUT_LABELS, DROPPED_CELLS};
+use super::rejection::{Reason, SpanOutcome, CUT_LABELS, DROPPED_CELLS};
 use super::schema::{self, Owner};
 use super::shared::Arena;
 use super::{cells, process, sys};
@@ -144,6 +144,7 @@ fn about_the_arena(arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]
         process: String::new(),
         value,
         created_at,
+        exemplars: Vec::new(),
     };
     let count = |int: u64| Value::Counter(Count { int, float: 0.0 });
     let gauge = Kind::Gauge(Aggregation::Last);
@@ -174,6 +175,27 @@ fn about_the_arena(arena: &Arc<Arena>, records: &Records<'_>, counted: &[Family]
                 &[],
             ),
             vec![point(&[], count(dropped[CUT_LABELS]))],
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_exported_spans_total",
+                "Spans that a collector has taken",
+                Kind::Counter,
+                &[],
+            ),
+            vec![point(&[], count(dropped[SpanOutcome::Exported as usize]))],
+        ),
+        Family::owned(
+            descriptor(
+                "tasker_telemetry_dropped_spans_total",
+                "Spans that were not sent, by reason",
+                Kind::Counter,
+                &["reason"],
+            ),
+            SpanOutcome::DROPPED
+                .iter()
+                .map(|outcome| point(&[outcome.name()], count(dropped[*outcome as usize])))
+                .collect(),
         ),
         Family::owned(
             descriptor(
@@ -224,6 +246,7 @@ fn about_processes(arena: &Arc<Arena>, records: &Records<'_>) -> Vec<Family> {
             process: owner.label(),
             value,
             created_at: slot.attached().load(Ordering::Relaxed),
+            exemplars: Vec::new(),
         };
         let seconds = |float: f64| Value::Counter(Count { int: 0, float });
         // Another namespace's pids mean other processes here.

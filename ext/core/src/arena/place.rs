@@ -8,7 +8,7 @@ use super::layout::{Foreign, Header, Identity, CHUNKS, CHUNKS_AT, LAYOUT, LOG_AT
 use super::map::Mapping;
 use super::node::State;
 use super::records::Records;
-use super::{fail, process, sys};
+use super::{exemplar, fail, notes, process, sys};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -309,7 +309,7 @@ fn chunk_offsets(map: &Mapping) -> impl Iterator<Item = u64> + '_ {
 }
 
 fn chunks_are_sound(map: &Mapping) -> bool {
-    chunk_offsets(map).all(|offset| offset >= LOG_AT && map.words(offset, 512).is_some())
+    chunk_offsets(map).all(|offset| offset >= LOG_AT && map.words(offset, process::CHUNK as usize / 8).is_some())
 }
 
 /// Whether all records hang together. Only asked of a file that nobody uses.
@@ -328,7 +328,13 @@ pub(super) fn records_are_sound(map: &Mapping) -> bool {
         buried_at: &never,
     };
 
-    let mut extents: Vec<(u64, u64)> = chunk_offsets(map).map(|offset| (offset, offset + 4096)).collect();
+    let mut extents: Vec<(u64, u64)> = chunk_offsets(map)
+        .map(|offset| (offset, offset + process::CHUNK))
+        .collect();
+    extents.extend(notes::place_of(map).map(|start| (start, start + notes::SIZE)));
+    if extents.iter().any(|(start, end)| *start < LOG_AT || *end > tail) {
+        return false;
+    }
     let most = (map.length() / UNIT) as usize;
     for bucket in 0..super::layout::BUCKETS {
         let head = map
@@ -339,6 +345,11 @@ pub(super) fn records_are_sound(map: &Mapping) -> bool {
             last = node.next();
             let (word, end) = (node.word(), node.start() + node.size());
             extents.push((node.start(), end));
+            let block = exemplar::extent(map, &node);
+            extents.extend(block);
+            if block.is_some_and(|(start, end)| start < LOG_AT || end > tail) {
+                return false;
+            }
             let numbered = match word.state() {
                 Some(State::Free | State::Claimed) => word.sequence() <= births,
                 Some(State::Pending | State::Live | State::Expiring | State::Removing) => {

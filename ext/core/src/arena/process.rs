@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const SLOT: u64 = 128;
 const SLOTS_PER_CHUNK: u64 = 32;
-const CHUNK: u64 = SLOT * SLOTS_PER_CHUNK;
+pub(super) const CHUNK: u64 = SLOT * SLOTS_PER_CHUNK;
 /// Slots' lock bytes lie far behind any file's end: in every layout at the same place, so that each sees whether
 /// another one is in use.
 const LOCKS_AT: u64 = 1 << 40;

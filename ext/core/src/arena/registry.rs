@@ -8,16 +8,17 @@ use super::fold::Old;
 use super::instrument::Metric;
 use super::layout::Header;
 use super::node::Offset;
+use super::notes::Notes;
 use super::notice::{Level, Notice, Notices};
-use super::rejection::{Reason, Rejection, CUT_LABELS, DROPPED_CELLS};
+use super::rejection::{Reason, Rejection, SpanOutcome, CUT_LABELS, DROPPED_CELLS};
 use super::settings::{Error, Settings};
 use super::shared::Arena;
 use super::{fork, own, place};
 use crate::metric::{self, naming, Descriptor, LabelKey};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Whether recording calls of the process can overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +59,12 @@ pub struct Registry {
     pub(super) let_go_of: AtomicU64,
     notices: Notices,
     /// Counted while there is no arena, moved into its header later.
-    pub(super) homeless: [AtomicU64; DROPPED_CELLS],
+    homeless: [AtomicU64; DROPPED_CELLS],
+    /// Generation of the process that counted them; a child leaves them to its parent.
+    homeless_of: AtomicU32,
     pub(super) collections: Collections,
+    /// Made where there is no arena for them.
+    pub(super) private_notes: OnceLock<Notes>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -89,7 +94,9 @@ impl Registry {
             let_go_of: AtomicU64::new(0),
             notices: Notices::default(),
             homeless: Default::default(),
+            homeless_of: AtomicU32::new(fork::generation()),
             collections: Collections::default(),
+            private_notes: OnceLock::new(),
         });
         for descriptor in own::counted() {
             // The gem's own names clash with nothing in an empty registry.
@@ -256,7 +263,7 @@ impl Registry {
     /// Counts a label value that was cut.
     pub fn cut_label(&self) {
         if self.is_enabled() {
-            self.count_dropped(CUT_LABELS);
+            self.count(CUT_LABELS, 1);
         }
     }
 
@@ -266,15 +273,31 @@ impl Registry {
     }
 
     pub(super) fn dropped(&self, reason: Reason) {
-        self.count_dropped(reason as usize);
+        self.count(reason as usize, 1);
     }
 
-    fn count_dropped(&self, cell: usize) {
+    /// Counts what became of spans. Any thread may call it, also one that takes no part in recording.
+    pub fn count_spans(&self, outcome: SpanOutcome, spans: u64) {
+        self.count(outcome as usize, spans);
+    }
+
+    fn count(&self, cell: usize, by: u64) {
         let arena = self.current();
         match arena.as_ref().and_then(|arena| Header::of(&arena.map)) {
-            Some(header) => header.dropped(cell).fetch_add(1, Ordering::Relaxed),
-            None => self.homeless[cell].fetch_add(1, Ordering::Relaxed),
+            Some(header) => header.dropped(cell).fetch_add(by, Ordering::Relaxed),
+            None => self.homeless()[cell].fetch_add(by, Ordering::Relaxed),
         };
+    }
+
+    /// What this process counted while it had no arena.
+    pub(super) fn homeless(&self) -> &[AtomicU64; DROPPED_CELLS] {
+        let generation = fork::generation();
+        if self.homeless_of.swap(generation, Ordering::Relaxed) != generation {
+            for cell in &self.homeless {
+                cell.store(0, Ordering::Relaxed);
+            }
+        }
+        &self.homeless
     }
 
     /// Takes the totals of this process's garbage collections. Takes no lock and allocates nothing, so that it may be
@@ -291,7 +314,8 @@ impl Registry {
         }
     }
 
-    pub(super) fn notice(&self, level: Level, message: String) {
+    /// Takes note of what is to be logged, once however often it happens.
+    pub fn notice(&self, level: Level, message: String) {
         self.notices.add(level, message);
     }
 

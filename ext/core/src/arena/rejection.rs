@@ -68,6 +68,39 @@ impl Reason {
     }
 }
 
+/// What became of a span: a cell of the header, as [`Reason`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum SpanOutcome {
+    /// It was sent and taken.
+    Exported = 9,
+    /// The queue was full of what matters as much.
+    QueueFull = 10,
+    /// The collector refused it for good.
+    Rejected = 11,
+    /// The collector did not take it for too long.
+    RetriesExhausted = 12,
+    /// The process ended before it could be sent.
+    Shutdown = 13,
+}
+
+impl SpanOutcome {
+    /// Every outcome but the good one.
+    pub(super) const DROPPED: [Self; 4] = [Self::QueueFull, Self::Rejected, Self::RetriesExhausted, Self::Shutdown];
+
+    /// Value of the label `reason` of `tasker_telemetry_dropped_spans_total`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exported => "exported",
+            Self::QueueFull => "queue_full",
+            Self::Rejected => "rejected",
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 /// Header cell that counts label values that were cut.
 pub(super) const CUT_LABELS: usize = 8;
 /// Number of header cells for what was dropped or cut.

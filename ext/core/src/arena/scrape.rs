@@ -7,7 +7,7 @@ use super::records::{Held, MetricCells, Records, Refused};
 use super::registry::{Quiescent, Registry};
 use super::schema::{self, Owner};
 use super::shared::{Arena, Pin};
-use super::{aggregate, cells, own, process, sys};
+use super::{aggregate, cells, exemplar, own, process, sys};
 use crate::metric::{Aggregation, Descriptor, Kind, LabelKey};
 use crate::snapshot::{Family, Point, Points, Snapshot, Value};
 use std::collections::{HashMap, HashSet};
@@ -388,8 +388,11 @@ impl Points for Pinned {
         load_labels(&node, &self.kind, point);
         point.created_at = node.created();
         cells::read(&self.kind, node.cells(), &mut point.value, false);
+        point.exemplars.clear();
+        exemplar::collect(map, &node, &self.kind, &mut point.exemplars);
         for part in self.folded.parts_of(&node) {
             cells::read(&self.kind, part.cells(), &mut point.value, true);
+            exemplar::collect(map, &part, &self.kind, &mut point.exemplars);
         }
         true
     }

@@ -1,8 +1,10 @@
 //! One series as this process writes it: a private handle on a shared record.
 
 use super::cells::{self, COUNTER_FLOAT, COUNTER_INT, HISTOGRAM_BUCKETS, HISTOGRAM_SUM};
+use super::exemplar;
 use super::instrument::Metric;
-use super::node::{Node, State, Word, CELLS_AT, TOUCHED_AT};
+use super::layout::UNIT;
+use super::node::{Node, Offset, State, Word, CELLS_AT, TOUCHED_AT};
 use super::records::Held;
 use super::rejection::Rejection;
 use super::{fork, map::Mapping};
@@ -21,6 +23,8 @@ pub struct Series {
     /// The word that the record has while it is in use. Unique in its arena, so a record that went to other labels
     /// can never pass for this one.
     word: AtomicU64,
+    /// The slots of the record's exemplars; null until the series leaves its first one, [`NO_ROOM`] where there is none.
+    exemplars: AtomicPtr<AtomicU64>,
     /// Fork generation in which the record was taken hold of.
     generation: AtomicU32,
     metric: Arc<Metric>,
@@ -35,6 +39,9 @@ impl fmt::Debug for Series {
             .finish_non_exhaustive()
     }
 }
+
+/// Stands for the slots that the arena has no room for.
+const NO_ROOM: *mut AtomicU64 = std::ptr::dangling_mut();
 
 /// The cells of a record that was in use when it was looked at.
 struct Writable<'a> {
@@ -78,6 +85,22 @@ impl Writable<'_> {
         in_use
     }
 
+    /// Leaves an exemplar of what was just counted, if a sampled span is current.
+    #[inline(always)]
+    fn leave_exemplar(&self, slot: usize, value: f64) {
+        if exemplar::is_wanted() {
+            leave_exemplar(self.series, self.record, self.word, slot, value);
+        }
+    }
+
+    /// The same of an integer, which is no float before it has to be.
+    #[inline(always)]
+    fn leave_exemplar_int(&self, by: u64) {
+        if exemplar::is_wanted() {
+            leave_exemplar_int(self.series, self.record, self.word, by);
+        }
+    }
+
     /// Takes a record that was found idle back into use; `false` when it is out of use.
     #[cold]
     fn is_in_use_again(&self, word: &AtomicU64) -> bool {
@@ -87,11 +110,48 @@ impl Writable<'_> {
     }
 }
 
+// By value, and out of the way: what is passed by reference has to be in memory even where it is not passed.
+#[cold]
+#[inline(never)]
+fn leave_exemplar_int(series: &Series, record: *mut u8, word: Word, by: u64) {
+    leave_exemplar(series, record, word, 0, by as f64);
+}
+
+#[cold]
+#[inline(never)]
+fn leave_exemplar(series: &Series, record: *mut u8, word: Word, slot: usize, value: f64) {
+    let Some(current) = exemplar::current() else { return };
+    let mut slots = series.exemplars.load(Ordering::Acquire);
+    if slots.is_null() {
+        slots = series.make_slots(record).unwrap_or(NO_ROOM);
+        series.exemplars.store(slots, Ordering::Release);
+    }
+    if slots == NO_ROOM {
+        return;
+    }
+    // SAFETY: the block has a slot for every one that the metric's kind writes (checked when it was found), it lies in
+    // the arena of the record and is mapped as long as that, and its words are only accessed atomically.
+    let slot = unsafe { std::slice::from_raw_parts(slots.add(exemplar::SLOT * slot), exemplar::SLOT) };
+    exemplar::write(slot, &exemplar::now(value, current), word.sequence());
+}
+
 impl Series {
+    /// The slots for the exemplars of the record at `record`.
+    #[cold]
+    fn make_slots(&self, record: *const u8) -> Option<*mut AtomicU64> {
+        let arena = self.metric.registry.upgrade()?.current()?;
+        let node = Node::at(&arena.map, Offset::try_from(arena.map.offset_of(record)? / UNIT).ok()?)?;
+        let descriptor = self.metric.descriptor();
+        let count = exemplar::slots_for(&descriptor.kind, cells::count_for(descriptor));
+        let slots = exemplar::make_slots(&arena.map, &node, count)?;
+        Some(slots.as_ptr().cast_mut())
+    }
+
     pub(super) fn new(metric: Arc<Metric>, hash: u64, key: &[u8]) -> Self {
         Self {
             record: AtomicPtr::new(std::ptr::null_mut()),
             word: AtomicU64::new(0),
+            exemplars: AtomicPtr::new(std::ptr::null_mut()),
             generation: AtomicU32::new(0),
             metric,
             hash,
@@ -145,11 +205,14 @@ impl Series {
         let stands = to.stands();
         if !stands {
             to.cell(COUNTER_INT).fetch_sub(by, Ordering::SeqCst);
-        } else if before.checked_add(by).is_none() {
+            return false;
+        }
+        if before.checked_add(by).is_none() {
             // The cell began again at zero; what it had come to goes on as a float, so that a total never falls.
             cells::add_float(to.cell(COUNTER_FLOAT), cells::INT_RANGE);
         }
-        stands
+        to.leave_exemplar_int(by);
+        true
     }
 
     pub(super) fn try_increment_float(&self, by: f64) -> bool {
@@ -157,7 +220,9 @@ impl Series {
         to.touch();
         cells::add_float(to.cell(COUNTER_FLOAT), by);
         let stands = to.stands();
-        if !stands {
+        if stands {
+            to.leave_exemplar(0, by);
+        } else {
             cells::add_float(to.cell(COUNTER_FLOAT), -by);
         }
         stands
@@ -185,7 +250,9 @@ impl Series {
         to.cell(HISTOGRAM_BUCKETS + bucket).fetch_add(1, Ordering::SeqCst);
         cells::add_float(to.cell(HISTOGRAM_SUM), value);
         let stands = to.stands();
-        if !stands {
+        if stands {
+            to.leave_exemplar(bucket, value);
+        } else {
             to.cell(HISTOGRAM_BUCKETS + bucket).fetch_sub(1, Ordering::SeqCst);
             cells::add_float(to.cell(HISTOGRAM_SUM), -value);
         }
@@ -225,7 +292,7 @@ impl Series {
     ///
     /// # Errors
     /// [`Rejection::Value`] for what is not finite; already counted.
-    #[inline]
+    #[inline(always)]
     pub fn observe(self: &Arc<Self>, value: f64) -> Result<(), Rejection> {
         let bucket = self.metric.check_observation(value)?;
         self.metric.write(self, move |series| series.try_observe(bucket, value));
@@ -252,6 +319,7 @@ impl Series {
             return false;
         }
         self.word.store(held.word.0, Ordering::Relaxed);
+        self.exemplars.store(std::ptr::null_mut(), Ordering::Relaxed);
         self.generation.store(fork::generation(), Ordering::Relaxed);
         self.record.store(
             std::ptr::from_ref(node.word_cell()).cast_mut().cast(),

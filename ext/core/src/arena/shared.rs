@@ -8,7 +8,7 @@ use super::{fork, map::Mapping};
 use parking_lot::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Every arena that this process has mapped. Record locks belong to the process, and closing *any* descriptor of a
@@ -28,6 +28,8 @@ pub(super) struct Arena {
     left: AtomicU32,
     attaching: Mutex<()>,
     buried_at: AtomicU64,
+    /// Whether there was no room for notes.
+    lacks_notes: AtomicBool,
     /// How many pins there are ([`PINS`]); above it the removals at which the first of them began.
     pins: AtomicU64,
 }
@@ -94,6 +96,7 @@ impl Arena {
             left: AtomicU32::new(0),
             attaching: Mutex::new(()),
             buried_at: AtomicU64::new(0),
+            lacks_notes: AtomicBool::new(false),
             pins: AtomicU64::new(0),
         }
     }
@@ -172,6 +175,16 @@ impl Arena {
             member: nobody,
             buried_at: &self.buried_at,
         }
+    }
+
+    /// Whether this process makes its notes elsewhere, because the arena had no room for them.
+    pub fn lacks_notes(&self) -> bool {
+        self.lacks_notes.load(Ordering::Relaxed)
+    }
+
+    /// Says that the arena has no room for notes.
+    pub fn set_lacks_notes(&self) {
+        self.lacks_notes.store(true, Ordering::Relaxed);
     }
 
     /// Hex of the arena's unique id.

@@ -1,3 +1,7 @@
-//! Where it goes: formats that turn a snapshot into bytes.
+//! Where it goes: formats that turn a snapshot into bytes, transports that carry bytes away, and what pushes at an
+//! interval.
 
 pub mod formats;
+pub mod handover;
+pub mod push;
+pub mod transports;

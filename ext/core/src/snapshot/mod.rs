@@ -7,7 +7,7 @@
 
 mod point;
 
-pub use point::{Count, HistogramValue, Point, Value};
+pub use point::{Count, Exemplar, HistogramValue, Point, Value};
 
 use crate::metric::Descriptor;
 use std::fmt;

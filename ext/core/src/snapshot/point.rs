@@ -68,6 +68,19 @@ pub enum Value {
     Histogram(HistogramValue),
 }
 
+/// One of the things that were counted, and the span in which it happened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exemplar {
+    /// What was observed, or by how much a counter grew.
+    pub value: f64,
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The span.
+    pub span_id: [u8; 8],
+    /// When, in nanoseconds since the Unix epoch.
+    pub at: u64,
+}
+
 /// One series as it was read: labels, value, and when it came to be. Reused from point to point.
 #[derive(Debug, PartialEq)]
 pub struct Point {
@@ -81,6 +94,9 @@ pub struct Point {
     pub value: Value,
     /// When the series was registered, in nanoseconds since the Unix epoch.
     pub created_at: u64,
+    /// The latest exemplar of a counter, under 0, or of each bucket of a histogram that has one, under its index; in
+    /// ascending order.
+    pub exemplars: Vec<(usize, Exemplar)>,
 }
 
 impl Point {
@@ -93,7 +109,16 @@ impl Point {
             process: String::new(),
             value: Value::Gauge(0.0),
             created_at: 0,
+            exemplars: Vec::new(),
         }
+    }
+
+    /// The exemplar of a counter, under 0, or of a bucket.
+    #[must_use]
+    pub fn exemplar(&self, index: usize) -> Option<&Exemplar> {
+        // Nearly all points have none.
+        let at = self.exemplars.binary_search_by_key(&index, |(at, _)| *at).ok()?;
+        Some(&self.exemplars[at].1)
     }
 
     /// The labels as pages carry them: default labels, declared labels in declared order, `process`.
@@ -127,6 +152,7 @@ impl Clone for Point {
             (to, from) => *to = from.clone(),
         }
         self.created_at = source.created_at;
+        self.exemplars.clone_from(&source.exemplars);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names and labels that would make a page which no reader accepts, or two series of one.
 
 use super::common::{declare, lines, registry};
-use tasker_telemetry_core::arena::{Error, Settings};
+use tasker_telemetry_core::arena::{Error, Settings, SpanOutcome};
 use tasker_telemetry_core::metric::{self, Aggregation, Descriptor, Kind};
 
 fn gauge(name: &str) -> Descriptor {
@@ -91,4 +91,23 @@ fn takes_default_labels_for_the_same_in_any_order() {
         threads[0].starts_with("process_threads{c=\"3\",process="),
         "{threads:?}"
     );
+}
+
+#[test]
+fn prints_what_became_of_spans_from_before_the_arena_on() {
+    let registry = registry(|_| {});
+    registry.count_spans(SpanOutcome::Exported, 3);
+    declare(&registry, "a_total", Kind::Counter, &[]).increment_int(&[], 1);
+    registry.count_spans(SpanOutcome::Exported, 4);
+    registry.count_spans(SpanOutcome::QueueFull, 2);
+    assert_eq!(
+        lines(&registry, "tasker_telemetry_exported_spans_total"),
+        ["tasker_telemetry_exported_spans_total 7"]
+    );
+    let dropped = lines(&registry, "tasker_telemetry_dropped_spans_total");
+    assert!(dropped.contains(&"tasker_telemetry_dropped_spans_total{reason=\"queue_full\"} 2".to_owned()));
+    for reason in ["rejected", "retries_exhausted", "shutdown"] {
+        let line = format!("tasker_telemetry_dropped_spans_total{{reason=\"{reason}\"}} 0");
+        assert!(dropped.contains(&line), "{dropped:?}");
+    }
 }

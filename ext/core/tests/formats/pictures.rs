@@ -145,6 +145,7 @@ fn points(kind: Kind, labels: usize, width: usize) -> impl Strategy<Value = Poin
             process,
             value,
             created_at,
+            exemplars: Vec::new(),
         },
     )
 }

@@ -106,3 +106,34 @@ pub fn call(method: &CStr, texts: [&str; 3]) -> Result<(), Jump> {
     })?;
     Ok(())
 }
+
+/// Calls a method of the module `TaskerTelemetry` with objects, which have to be alive.
+pub fn call_with<const N: usize>(method: &CStr, objects: [VALUE; N]) -> Result<VALUE, Jump> {
+    // SAFETY: the GVL is held; what raises is caught.
+    protect(|| unsafe {
+        let module = rb_sys::rb_const_get(rb_sys::rb_cObject, rb_sys::rb_intern(c"TaskerTelemetry".as_ptr()));
+        rb_sys::rb_funcallv(module, rb_sys::rb_intern(method.as_ptr()), N as c_int, objects.as_ptr())
+    })
+}
+
+/// What a method of the module `TaskerTelemetry` gives, without arguments.
+pub fn ask(method: &CStr) -> Result<Value, Jump> {
+    // SAFETY: Ruby has just given it, and it goes to the caller's stack.
+    call_with(method, []).map(|value| unsafe { Value::from_raw(value) })
+}
+
+/// Asks `TaskerTelemetry.filter_value` what of a value may be shown. To be called under [`rescue`].
+pub fn filtered(name: &str, value: VALUE) -> VALUE {
+    // SAFETY: the GVL is held, the value is alive, and the name is copied.
+    unsafe {
+        let module = rb_sys::rb_const_get(rb_sys::rb_cObject, rb_sys::rb_intern(c"TaskerTelemetry".as_ptr()));
+        let name = rb_sys::rb_utf8_str_new(name.as_ptr().cast(), name.len() as _);
+        let objects = [name, value];
+        rb_sys::rb_funcallv(
+            module,
+            rb_sys::rb_intern(c"filter_value".as_ptr()),
+            objects.len() as c_int,
+            objects.as_ptr(),
+        )
+    }
+}

@@ -6,16 +6,16 @@
 
 #![allow(unsafe_code)]
 
-use super::jump::{protect, rescue, Jump};
+use super::jump::{protect, Jump};
 use super::registry;
+use super::text::{lossy, text, utf8};
 use super::value::class_name;
 use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::{RHash, Ruby, Value};
-use rb_sys::macros::{ENCODING_GET, FIX2LONG, FIXNUM_P, RB_SYMBOL_P, RB_TYPE_P, RSTRING_LEN, RSTRING_PTR};
+use rb_sys::macros::{FIX2LONG, FIXNUM_P, RB_SYMBOL_P, RB_TYPE_P};
 use rb_sys::{ruby_value_type::RUBY_T_STRING, st_retval, Qfalse, Qnil, Qtrue, Qundef, VALUE};
 use std::cell::Cell;
 use std::ffi::c_int;
-use std::slice;
 use tasker_telemetry_core::metric::LabelKey;
 
 /// Why labels could not be packed.
@@ -225,53 +225,6 @@ unsafe fn push_native(packing: &mut Packing, value: VALUE) -> bool {
     true
 }
 
-/// The bytes of a String that need no transcoding: UTF-8, its subset ASCII, or bytes of no encoding.
-///
-/// # Safety
-/// The GVL is held, and `string` is a String; the bytes are valid until Ruby runs.
-#[inline]
-unsafe fn utf8<'a>(string: VALUE) -> Option<&'a [u8]> {
-    // SAFETY: see above.
-    unsafe {
-        let encoding = ENCODING_GET(string);
-        let known = encoding == rb_sys::rb_utf8_encindex()
-            || encoding == rb_sys::rb_usascii_encindex()
-            || encoding == rb_sys::rb_ascii8bit_encindex();
-        known.then(|| slice::from_raw_parts(RSTRING_PTR(string).cast::<u8>(), RSTRING_LEN(string) as usize))
-    }
-}
-
-/// The text of any value, by `to_s` where Ruby has to be asked; valid UTF-8 whatever it held.
-fn text(ruby: &Ruby, value: Value) -> Result<Result<String, String>, Jump> {
-    let raw = value.as_raw();
-    // SAFETY: the GVL is held; `raw` is in the keywords of the running method. What may raise is protected.
-    unsafe {
-        let string = if RB_TYPE_P(raw, RUBY_T_STRING) {
-            raw
-        } else if RB_SYMBOL_P(raw) {
-            rb_sys::rb_sym2str(raw)
-        } else {
-            match rescue(ruby, || rb_sys::rb_obj_as_string(raw))? {
-                Ok(string) => string,
-                Err(error) => return Ok(Err(error)),
-            }
-        };
-        let string = if utf8(string).is_some() {
-            string
-        } else {
-            let replace = rb_sys::ruby_econv_flag_type::RUBY_ECONV_INVALID_REPLACE as i32
-                | rb_sys::ruby_econv_flag_type::RUBY_ECONV_UNDEF_REPLACE as i32;
-            let encoded = rescue(ruby, || {
-                let target = rb_sys::rb_enc_from_encoding(rb_sys::rb_utf8_encoding());
-                rb_sys::rb_str_encode(string, target, replace, Qnil as VALUE)
-            })?;
-            // Of an encoding without a converter the bytes are taken for UTF-8.
-            encoded.unwrap_or(string)
-        };
-        Ok(Ok(lossy(string)))
-    }
-}
-
 /// The names of keywords, for a message.
 fn names(keywords: RHash) -> Result<Vec<String>, Jump> {
     let mut names = Vec::new();
@@ -296,12 +249,4 @@ unsafe extern "C" fn name(key: VALUE, _value: VALUE, names: VALUE) -> c_int {
         });
     }
     st_retval::ST_CONTINUE as c_int
-}
-
-/// # Safety
-/// The GVL is held, and `string` is a String.
-unsafe fn lossy(string: VALUE) -> String {
-    // SAFETY: the bytes are copied before Ruby runs again.
-    let bytes = unsafe { slice::from_raw_parts(RSTRING_PTR(string).cast::<u8>(), RSTRING_LEN(string) as usize) };
-    String::from_utf8_lossy(bytes).into_owned()
 }

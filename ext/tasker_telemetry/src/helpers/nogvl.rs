@@ -3,35 +3,60 @@
 #![allow(unsafe_code)]
 
 use super::jump::{protect, Jump};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// Whether Ruby wants the thread back: a signal, `Thread#kill`, `Thread#raise`, a timeout.
-pub struct Cancelled(AtomicBool);
+pub struct Cancelled<'a> {
+    cancelled: AtomicBool,
+    wake: &'a (dyn Fn() + Sync),
+}
 
-impl Cancelled {
-    /// To be asked often; then work returns with what it has, and goes on in another call of [`without_gvl`].
+impl Cancelled<'_> {
+    /// To be asked often, or after each wake; then work returns with what it has, and goes on in another call of
+    /// [`without_gvl`].
     pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.cancelled.load(Ordering::SeqCst)
     }
 }
 
 struct Job<'a, F, T> {
     work: &'a mut F,
     result: Option<thread::Result<T>>,
-    cancelled: &'a Cancelled,
+    cancelled: &'a Cancelled<'a>,
 }
 
 /// Runs `work` once without the GVL, then lets Ruby act on what interrupted it.
 ///
 /// `Send` keeps Ruby objects out of `work`. The answer is dropped when Ruby's interrupt raises.
-pub fn without_gvl<T: Send>(mut work: impl FnMut(&Cancelled) -> T + Send) -> Result<T, Jump> {
+pub fn without_gvl<T: Send>(work: impl FnMut(&Cancelled<'_>) -> T + Send) -> Result<T, Jump> {
+    // All that happens to it is one atomic store, which a signal's handler may do. Without that promise Ruby starts a
+    // thread for each call in a process that has but one.
+    interruptible(&|| {}, rb_sys::RB_NOGVL_UBF_ASYNC_SAFE, work)
+}
+
+/// The same for work that does not ask often: another thread calls `wake` when it is to ask. That must not block.
+pub fn without_gvl_until<T: Send>(
+    wake: &(dyn Fn() + Sync),
+    work: impl FnMut(&Cancelled<'_>) -> T + Send,
+) -> Result<T, Jump> {
+    interruptible(wake, 0, work)
+}
+
+fn interruptible<T: Send>(
+    wake: &(dyn Fn() + Sync),
+    flags: u32,
+    mut work: impl FnMut(&Cancelled<'_>) -> T + Send,
+) -> Result<T, Jump> {
     loop {
-        let cancelled = Cancelled(AtomicBool::new(false));
-        let result = match release(&mut work, &cancelled) {
+        let cancelled = Cancelled {
+            cancelled: AtomicBool::new(false),
+            wake,
+        };
+        let result = match release(&mut work, &cancelled, flags) {
             Some(Err(panic)) => resume_unwind(panic),
             Some(Ok(value)) => Some(value),
             None => None,
@@ -51,9 +76,9 @@ pub fn without_gvl<T: Send>(mut work: impl FnMut(&Cancelled) -> T + Send) -> Res
     }
 }
 
-fn release<F, T>(work: &mut F, cancelled: &Cancelled) -> Option<thread::Result<T>>
+fn release<F, T>(work: &mut F, cancelled: &Cancelled<'_>, flags: u32) -> Option<thread::Result<T>>
 where
-    F: FnMut(&Cancelled) -> T + Send,
+    F: FnMut(&Cancelled<'_>) -> T + Send,
     T: Send,
 {
     let mut job = Job {
@@ -62,14 +87,15 @@ where
         cancelled,
     };
     // SAFETY: `job` and `cancelled` outlive the call, which returns only after `run` has; `unblock` is called by
-    // other threads in the meantime, and touches the atomic flag alone. The variant `2` never raises by itself, so it
-    // cannot jump over these frames.
+    // other threads in the meantime, and touches the atomic flag and what is `Sync`. `INTR_FAIL` keeps Ruby from
+    // raising by itself, so it cannot jump over these frames.
     unsafe {
-        rb_sys::rb_thread_call_without_gvl2(
+        rb_sys::rb_nogvl(
             Some(run::<F, T>),
             (&raw mut job).cast(),
             Some(unblock),
             std::ptr::from_ref(cancelled).cast_mut().cast(),
+            (flags | rb_sys::RB_NOGVL_INTR_FAIL) as c_int,
         );
     }
     job.result
@@ -77,7 +103,7 @@ where
 
 unsafe extern "C" fn run<F, T>(job: *mut c_void) -> *mut c_void
 where
-    F: FnMut(&Cancelled) -> T,
+    F: FnMut(&Cancelled<'_>) -> T,
 {
     // SAFETY: `release` passes its own `Job<F, T>`, and does not touch it before this returns.
     let job = unsafe { &mut *job.cast::<Job<'_, F, T>>() };
@@ -89,7 +115,8 @@ where
 unsafe extern "C" fn unblock(cancelled: *mut c_void) {
     // SAFETY: `release` passes a `Cancelled` that lives until the work has returned; Ruby calls no unblock function
     // after that.
-    unsafe { &*cancelled.cast::<Cancelled>() }
-        .0
-        .store(true, Ordering::Relaxed);
+    let cancelled = unsafe { &*cancelled.cast::<Cancelled<'_>>() };
+    cancelled.cancelled.store(true, Ordering::SeqCst);
+    // A panic must not unwind through the frames of C that are above.
+    let _ = catch_unwind(AssertUnwindSafe(cancelled.wake));
 }

@@ -3,10 +3,11 @@
 #![allow(unsafe_code)]
 
 use crate::error::{Error, Result};
-use magnus::rb_sys::FromRawValue;
+use magnus::rb_sys::{AsRawValue as _, FromRawValue};
 use magnus::value::ReprValue;
-use magnus::{IntoValue, Ruby, Value};
+use magnus::{IntoValue, RString, Ruby, Value};
 use magnus_0_8::rb_sys::AsRawValue;
+use rb_sys::macros::RB_SYMBOL_P;
 use serde::Serialize;
 use tasker_telemetry_core::metric::{Descriptor, Kind};
 use tasker_telemetry_core::snapshot::{self, HistogramValue};
@@ -64,6 +65,20 @@ pub fn zero(descriptor: &Descriptor) -> snapshot::Value {
             sum: 0.0,
         }),
     }
+}
+
+/// The name of an event, which may be a Symbol. `None` for anything else.
+pub fn event_name(value: Value) -> Option<RString> {
+    let raw = value.as_raw();
+    // SAFETY: the GVL is held; a Symbol's name is a String that lives as long as the Symbol, which is on the stack.
+    let name = unsafe {
+        if RB_SYMBOL_P(raw) {
+            Value::from_raw(rb_sys::rb_sym2str(raw))
+        } else {
+            value
+        }
+    };
+    RString::from_value(name)
 }
 
 /// Name of an object's class, for a message: unlike `inspect` it runs no Ruby code and shows nothing of the content.

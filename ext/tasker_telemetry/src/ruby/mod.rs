@@ -1,11 +1,13 @@
 //! What Ruby sees: one file per class, and what the classes share.
 
 mod amount;
+mod background;
 mod bound;
 mod bound_counter;
 mod bound_gauge;
 mod bound_histogram;
 mod counter;
+mod events;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 mod gauge;
@@ -13,9 +15,12 @@ mod histogram;
 mod instrument;
 mod native;
 mod page;
+mod push;
 mod refusal;
 mod settings;
 mod snapshot;
+mod span;
+mod subscriber;
 
 use magnus::{Error, Module, Ruby};
 
@@ -29,5 +34,10 @@ pub fn init(ruby: &Ruby) -> Result<(), Error> {
     bound_histogram::init(ruby, module)?;
     let native = module.define_module("Native")?;
     page::init(ruby, native)?;
+    span::init(ruby, module, native)?;
+    subscriber::init(ruby, native)?;
+    events::init(native)?;
+    background::init(native)?;
+    push::init(native)?;
     native::init(ruby, native)
 }

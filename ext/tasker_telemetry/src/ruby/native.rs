@@ -4,11 +4,11 @@ use super::counter::Counter;
 use super::gauge::Gauge;
 use super::histogram::Histogram;
 use super::instrument::{Class, Instrument};
-use super::page::{Page, Rendering};
+use super::page::{encoded, Page, Rendering};
 use super::{settings, snapshot};
 use crate::error::{Error, Result};
 use crate::helpers::guard::{answering, caught, take_messages};
-use crate::helpers::{registry, value::serialized};
+use crate::helpers::{payload, registry, telemetry, value::serialized};
 use magnus::typed_data::Obj;
 use magnus::value::{Lazy, ReprValue};
 use magnus::{function, IntoValue, Object, RArray, RHash, RModule, RString, Ruby, Value};
@@ -30,7 +30,6 @@ pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
     native.define_singleton_method("status", function!(status, 0))?;
     native.define_singleton_method("take_notices", function!(take_notices, 0))?;
     native.define_singleton_method("clear", function!(clear, 0))?;
-    native.define_singleton_method("before_fork", function!(before_fork, 0))?;
     native.define_singleton_method("scraped", function!(scraped, 1))?;
     native.define_singleton_method("arena_id", function!(arena_id, 0))?;
     #[cfg(feature = "failpoints")]
@@ -39,7 +38,20 @@ pub fn init(ruby: &Ruby, native: RModule) -> Result<(), magnus::Error> {
 }
 
 fn configure(ruby: &Ruby, given: RHash) -> Result<()> {
-    answering(|| Ok(registry().configure(settings::read(ruby, given)?)?))
+    answering(|| {
+        let metrics = settings::metrics(ruby, given)?;
+        let tracing = settings::telemetry(ruby, given)?;
+        // What can be wrong with the second is known before the first takes effect.
+        telemetry().check(&tracing, &env)?;
+        registry().configure(metrics)?;
+        telemetry().configure(tracing, &env)?;
+        payload::ask(settings::asks(ruby, given)?);
+        Ok(())
+    })
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn counter(
@@ -141,8 +153,9 @@ fn format(name: &str) -> Result<formats::Kind> {
 
 fn export(ruby: &Ruby, name: String) -> Result<RString> {
     answering(|| {
-        let page = Rendering::begin(format(&name)?).rest()?;
-        Ok(ruby.enc_str_new(page, ruby.utf8_encoding()))
+        let kind = format(&name)?;
+        let page = Rendering::begin(kind).rest()?;
+        Ok(encoded(ruby, kind, &page))
     })
 }
 
@@ -187,11 +200,6 @@ fn take_notices(ruby: &Ruby) -> Result<RArray> {
 
 fn clear() -> Result<usize> {
     answering(|| Ok(registry().clear(Quiescent::promise())))
-}
-
-/// Nothing that happens here may keep the application from forking.
-fn before_fork() {
-    caught(|| registry().prepare_fork());
 }
 
 fn scraped(seconds: f64) {

@@ -2,8 +2,8 @@ use crate::error::{Error, Result};
 use crate::helpers::arguments::Arguments;
 use crate::helpers::method::{class, define};
 use crate::helpers::nogvl::{without_gvl, Cancelled};
-use crate::helpers::scrape;
-use magnus::{IntoValue, RModule, Ruby, Value};
+use crate::helpers::{scrape, telemetry};
+use magnus::{IntoValue, RModule, RString, Ruby, Value};
 use std::sync::{Mutex, PoisonError};
 use tasker_telemetry_core::arena::Scrape;
 use tasker_telemetry_core::export::formats::{Kind, Renderer};
@@ -35,7 +35,7 @@ impl Rendering {
     fn render(&mut self, page: &mut Vec<u8>, bytes: usize, cancelled: &Cancelled) -> bool {
         let renderer = match &mut self.renderer {
             Some(renderer) => renderer,
-            empty => empty.insert(Renderer::new(self.kind, self.scrape.snapshot())),
+            empty => empty.insert(telemetry().renderer(self.kind, self.scrape.snapshot())),
         };
         let wanted = page.len().saturating_add(bytes);
         loop {
@@ -54,9 +54,20 @@ impl Rendering {
     }
 }
 
+/// A page, or a piece of one, as a String: in UTF-8, or in no encoding where it is no text.
+pub fn encoded(ruby: &Ruby, kind: Kind, page: &[u8]) -> RString {
+    let encoding = if kind.is_binary() {
+        ruby.ascii8bit_encoding()
+    } else {
+        ruby.utf8_encoding()
+    };
+    ruby.enc_str_new(page, encoding)
+}
+
 /// A page that is rendered piece by piece, for bodies that are streamed.
 #[magnus::wrap(class = "TaskerTelemetry::Native::Page", free_immediately, size)]
 pub struct Page {
+    kind: Kind,
     state: Mutex<State>,
 }
 
@@ -70,6 +81,7 @@ enum State {
 impl Page {
     pub fn begin(kind: Kind) -> Self {
         Self {
+            kind,
             state: Mutex::new(State::Open(Box::new(Rendering::begin(kind)))),
         }
     }
@@ -114,7 +126,7 @@ fn next_chunk(ruby: &Ruby, this: &Page, arguments: &Arguments<'_>) -> Result<Val
         more = without_gvl(|cancelled| rendering.render(&mut chunk, CHUNK_BYTES, cancelled))?;
     }
     reading.unfinished = more.then_some(rendering);
-    let chunk = (!chunk.is_empty()).then(|| ruby.enc_str_new(&chunk, ruby.utf8_encoding()));
+    let chunk = (!chunk.is_empty()).then(|| encoded(ruby, this.kind, &chunk));
     Ok(ruby.into_value(chunk))
 }
 

@@ -7,6 +7,7 @@ mod csv;
 mod json;
 mod number;
 mod openmetrics;
+mod otlp;
 mod prometheus;
 mod renderer;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod text;
 pub use self::csv::Csv;
 pub use json::Json;
 pub use openmetrics::OpenMetrics;
+pub use otlp::Otlp;
 pub use prometheus::Prometheus;
 pub use renderer::Renderer;
 
@@ -56,11 +58,13 @@ pub enum Kind {
     Json,
     /// CSV by RFC 4180, a row a sample.
     Csv,
+    /// OpenTelemetry's protobuf, of no resource in particular: [`Otlp::new`] takes one.
+    Otlp,
 }
 
 impl Kind {
     /// Every format.
-    pub const ALL: [Kind; 4] = [Self::Prometheus, Self::OpenMetrics, Self::Json, Self::Csv];
+    pub const ALL: [Kind; 5] = [Self::Prometheus, Self::OpenMetrics, Self::Json, Self::Csv, Self::Otlp];
 
     /// The name that users type.
     #[must_use]
@@ -70,6 +74,7 @@ impl Kind {
             Self::OpenMetrics => "openmetrics",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Otlp => "otlp",
         }
     }
 
@@ -81,7 +86,14 @@ impl Kind {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Otlp => "application/x-protobuf",
         }
+    }
+
+    /// Whether a page is no text.
+    #[must_use]
+    pub fn is_binary(self) -> bool {
+        self == Self::Otlp
     }
 
     fn format(self) -> Box<dyn Format> {
@@ -90,6 +102,7 @@ impl Kind {
             Self::OpenMetrics => Box::new(OpenMetrics::default()),
             Self::Json => Box::new(Json::default()),
             Self::Csv => Box::new(Csv::default()),
+            Self::Otlp => Box::new(Otlp::default()),
         }
     }
 }
@@ -109,7 +122,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(find(kind.name()), Some(kind));
         }
-        for unknown in ["", "Json", "otlp", "json "] {
+        for unknown in ["", "Json", "protobuf", "json "] {
             assert_eq!(find(unknown), None);
         }
     }

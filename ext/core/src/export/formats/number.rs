@@ -108,6 +108,12 @@ pub(super) fn seconds(out: &mut Vec<u8>, nanos: u64) {
     }
 }
 
+/// Two digits a byte.
+pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |value: u8| b"0123456789abcdef"[usize::from(value & 15)];
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,8 @@ use crate::snapshot::{Family, Point, Value};
 /// OpenMetrics text 1.0.0 (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
 ///
 /// A counter's samples end in `_total`, whether or not its name does. Counters and histograms carry the time of their
-/// series' creation (`_created`).
+/// series' creation (`_created`); a counter's `_total` and a histogram's buckets carry their latest exemplar, if they have
+/// one.
 ///
 /// What the specification has no form for is left out, lest a parser refuse the whole page: `_sum` and `_count` of
 /// histograms that have negative bounds or a negative sum, and counters whose total is not a number.
@@ -43,6 +44,7 @@ impl Format for OpenMetrics {
                 }
                 let labels = self.lines.sample(out, "_total", point);
                 number::count(out, count);
+                exemplar(out, point, 0);
                 out.push(b'\n');
                 if point.created_at != 0 {
                     self.lines.again(out, "_created", labels);
@@ -56,7 +58,9 @@ impl Format for OpenMetrics {
                 out.push(b'\n');
             }
             Value::Histogram(histogram) => {
-                self.lines.buckets(out, point, &histogram.buckets);
+                self.lines.buckets(out, point, &histogram.buckets, |out, bucket| {
+                    exemplar(out, point, bucket);
+                });
                 if histogram.sum >= 0.0 && !self.lines.negative_bounds() {
                     self.lines.sample(out, "_count", point);
                     number::integer(out, histogram.count());
@@ -79,6 +83,19 @@ impl Format for OpenMetrics {
     }
 }
 
+/// Appends the exemplar of `point` at `index`, if it has one. Its labels are 63 characters, of the 128 that there may be.
+fn exemplar(out: &mut Vec<u8>, point: &Point, index: usize) {
+    let Some(exemplar) = point.exemplar(index) else { return };
+    out.extend_from_slice(b" # {trace_id=\"");
+    number::hex(out, &exemplar.trace_id);
+    out.extend_from_slice(b"\",span_id=\"");
+    number::hex(out, &exemplar.span_id);
+    out.extend_from_slice(b"\"} ");
+    number::float(out, exemplar.value);
+    out.push(b' ');
+    number::seconds(out, exemplar.at);
+}
+
 fn metadata(out: &mut Vec<u8>, what: &str, name: &str) {
     out.extend_from_slice(b"# ");
     out.extend_from_slice(what.as_bytes());
@@ -91,7 +108,7 @@ fn metadata(out: &mut Vec<u8>, what: &str, name: &str) {
 mod tests {
     use super::super::testing::{counter, page, shop};
     use super::super::Kind;
-    use crate::snapshot::{Count, Family, Snapshot};
+    use crate::snapshot::{Count, Exemplar, Family, Point, Snapshot};
 
     #[test]
     fn writes_a_whole_page() {
@@ -130,6 +147,47 @@ read_bytes_total 3
 # EOF
 "##
         );
+    }
+
+    #[test]
+    fn writes_exemplars_behind_totals_and_buckets() {
+        let exemplar = |value, at| Exemplar {
+            value,
+            trace_id: *b"0123456789abcdef",
+            span_id: [0, 1, 2, 0xfd, 0xfe, 0xff, 0x10, 0x20],
+            at,
+        };
+        let mut snapshot = Vec::new();
+        for family in shop().families {
+            let mut points = Vec::new();
+            let mut point = Point::new();
+            for index in 0..family.len() {
+                assert!(family.load(index, &mut point));
+                point.exemplars = vec![
+                    (0, exemplar(-0.5, 1_700_000_001_000_000_000)),
+                    (2, exemplar(7.0, 1_500_000)),
+                ];
+                points.push(point.clone());
+            }
+            if ["balance", "checkout_seconds", "read_bytes_total"].contains(&family.descriptor.name.as_str()) {
+                snapshot.push(Family::new(family.descriptor, false, std::sync::Arc::new(points)));
+            }
+        }
+        let page = page(Kind::OpenMetrics, Snapshot::new(snapshot, 0));
+        let ids = r#"trace_id="30313233343536373839616263646566",span_id="000102fdfeff1020""#;
+        let expected = [
+            "balance -0.5".to_owned(),
+            format!(r#"checkout_seconds_bucket{{plan="pro",le="0.1"}} 1 # {{{ids}}} -0.5 1700000001"#),
+            r#"checkout_seconds_bucket{plan="pro",le="1.0"} 1"#.to_owned(),
+            format!(r#"checkout_seconds_bucket{{plan="pro",le="1e+06"}} 3 # {{{ids}}} 7 0.0015"#),
+            r#"checkout_seconds_bucket{plan="pro",le="+Inf"} 4"#.to_owned(),
+            r#"checkout_seconds_count{plan="pro"} 4"#.to_owned(),
+            r#"checkout_seconds_sum{plan="pro"} 1000020.05"#.to_owned(),
+            r#"checkout_seconds_created{plan="pro"} 1700000000.25"#.to_owned(),
+            format!("read_bytes_total 3 # {{{ids}}} -0.5 1700000001"),
+        ];
+        let samples: Vec<_> = page.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(samples, expected);
     }
 
     #[test]

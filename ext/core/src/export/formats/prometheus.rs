@@ -41,7 +41,7 @@ impl Format for Prometheus {
                 number::float(out, *value);
             }
             Value::Histogram(histogram) => {
-                self.lines.buckets(out, point, &histogram.buckets);
+                self.lines.buckets(out, point, &histogram.buckets, |_, _| {});
                 self.lines.sample(out, "_sum", point);
                 number::float(out, histogram.sum);
                 out.push(b'\n');

@@ -105,5 +105,6 @@ fn point(defaults: &[&str], values: &[&str], process: &str, value: Value) -> Poi
         process: process.to_owned(),
         value,
         created_at: 1_700_000_000_250_000_000,
+        exemplars: Vec::new(),
     }
 }

@@ -143,15 +143,21 @@ impl Lines {
         out.extend_from_within(labels);
     }
 
-    /// Appends the `_bucket` lines of a histogram.
-    pub(super) fn buckets(&mut self, out: &mut Vec<u8>, point: &Point, buckets: &[u64]) {
+    /// Appends the `_bucket` lines of a histogram, each with what `note` appends to it.
+    pub(super) fn buckets(
+        &mut self,
+        out: &mut Vec<u8>,
+        point: &Point,
+        buckets: &[u64],
+        note: impl Fn(&mut Vec<u8>, usize),
+    ) {
         let mut labels = std::mem::take(&mut self.labels);
         labels.clear();
         if self.labels(&mut labels, point) {
             labels.push(b',');
         }
         let mut total = 0u64;
-        for (bound, bucket) in self.bounds.iter().zip(buckets) {
+        for (index, (bound, bucket)) in self.bounds.iter().zip(buckets).enumerate() {
             total = total.wrapping_add(*bucket);
             out.extend_from_slice(&self.name);
             out.extend_from_slice(b"_bucket{");
@@ -160,6 +166,7 @@ impl Lines {
             out.extend_from_slice(bound.as_bytes());
             out.extend_from_slice(b"\"} ");
             number::integer(out, total);
+            note(out, index);
             out.push(b'\n');
         }
         self.labels = labels;

@@ -1,98 +1,16 @@
-//! Registration, removal and expiry under interleavings of three processes: every one with a single interruption, a grid
-//! of those with two, and hundreds with more.
-//!
-//! The real code runs, on one thread for each process. At every look at or change of a record's word the thread asks
-//! whether it may go on ([`step`]); a plan says after which steps another one goes on instead. So a plan that fails
-//! fails each time.
+//! Registration, removal and expiry by three processes.
 
-use super::layout::Header;
-use super::map::Mapping;
-use super::node::{Identity, Node, Offset, RecordKind, State, Word};
-use super::process::{self, Member};
-use super::records::{Held, MetricCells, Records};
-use super::{cells, place};
-use std::cell::Cell;
+use super::super::layout::Header;
+use super::super::map::Mapping;
+use super::super::node::{Identity, Node, Offset, RecordKind, State, Word};
+use super::super::process::{self, Member};
+use super::super::records::{Held, MetricCells, Records};
+use super::super::step::step;
+use super::super::{cells, place};
+use super::game::{self, World};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-
-thread_local! {
-    static TURN: Cell<Option<(usize, Arc<Game>)>> = const { Cell::new(None) };
-}
-
-/// Waits for this thread's turn to go on; nothing outside of a game.
-pub(super) fn step() {
-    if let Some((player, game)) = TURN.take() {
-        game.step(player);
-        TURN.set(Some((player, game)));
-    }
-}
-
-/// After so many steps this player goes on.
-type Interruption = (usize, usize);
-
-struct Game {
-    state: Mutex<Turns>,
-    bell: Condvar,
-    plan: Vec<Interruption>,
-    table: Table,
-}
-
-struct Turns {
-    player: usize,
-    done: Vec<bool>,
-    steps: usize,
-    planned: usize,
-}
-
-impl Game {
-    fn step(&self, player: usize) {
-        let mut turns = self.state.lock().unwrap();
-        turns.steps += 1;
-        self.table.check();
-        while let Some((_, next)) = self.plan.get(turns.planned).filter(|(at, _)| *at <= turns.steps) {
-            turns.planned += 1;
-            if !turns.done[*next] {
-                turns.player = *next;
-            }
-        }
-        self.bell.notify_all();
-        self.wait(turns, player);
-    }
-
-    fn wait(&self, mut turns: std::sync::MutexGuard<'_, Turns>, player: usize) {
-        while turns.player != player {
-            turns = self.bell.wait(turns).unwrap();
-        }
-    }
-
-    fn play(self: &Arc<Self>, player: usize, part: &Part) {
-        // Before anything that can fail: the others wait for a player that does not leave.
-        let _leave = Leave(self, player);
-        self.wait(self.state.lock().unwrap(), player);
-        TURN.set(Some((player, Arc::clone(self))));
-        part(&self.table.processes[player]);
-    }
-}
-
-/// Lets the others go on when a player has finished or failed.
-struct Leave<'a>(&'a Game, usize);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        TURN.set(None);
-        let mut turns = match self.0.state.lock() {
-            Ok(turns) => turns,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        turns.done[self.1] = true;
-        turns.player = turns.done.iter().position(|done| !done).unwrap_or(usize::MAX);
-        self.0.bell.notify_all();
-    }
-}
-
-/// What a process does.
-type Part = dyn Fn(&Process) + Sync;
+use std::sync::{Arc, Mutex};
 
 /// An arena with a metric, and the processes that work on it.
 struct Table {
@@ -122,7 +40,9 @@ fn records(map: &Mapping, member: Member) -> Records<'_> {
     }
 }
 
-impl Table {
+impl World for Table {
+    type Process = Process;
+
     fn new(players: usize) -> Self {
         let map = Arc::new(place::memory(0).unwrap().map);
         let header = Header::of(&map).unwrap();
@@ -157,13 +77,10 @@ impl Table {
         Self { map, processes }
     }
 
-    fn series(&self) -> impl Iterator<Item = Node<'_>> {
-        records(&self.map, self.processes[0].member)
-            .chain(KEYS.bucket)
-            .filter(|node| node.kind() == Some(RecordKind::Series))
+    fn process(&self, index: usize) -> &Process {
+        &self.processes[index]
     }
 
-    /// What holds at every moment.
     fn check(&self) {
         let mut in_use: HashMap<Vec<u8>, Offset> = HashMap::new();
         for node in self.series().filter(|node| node.word().in_use()) {
@@ -172,7 +89,6 @@ impl Table {
         }
     }
 
-    /// What holds when all have finished.
     fn conclude(&self) {
         self.check();
         let records = records(&self.map, self.processes[0].member);
@@ -196,6 +112,14 @@ impl Table {
     }
 }
 
+impl Table {
+    fn series(&self) -> impl Iterator<Item = Node<'_>> {
+        records(&self.map, self.processes[0].member)
+            .chain(KEYS.bucket)
+            .filter(|node| node.kind() == Some(RecordKind::Series))
+    }
+}
+
 /// Keys whose records hang in one chain.
 struct Keys {
     a: &'static str,
@@ -207,7 +131,7 @@ struct Keys {
 static KEYS: std::sync::LazyLock<Keys> = std::sync::LazyLock::new(|| {
     // The metric's record is the first of every table, so its offset, and with it all hashes, are always the same.
     let process = Table::new(0).processes[0].clone();
-    let bucket = |key: &str| process.identity(key.as_bytes()).hash() % super::layout::BUCKETS;
+    let bucket = |key: &str| process.identity(key.as_bytes()).hash() % super::super::layout::BUCKETS;
     let mut same = (10_000..)
         .map(|number: u32| number.to_string())
         .filter(|key| bucket(key) == bucket("10000"))
@@ -340,78 +264,13 @@ impl Process {
     }
 }
 
-/// Plays once; answers the number of steps.
-fn play(before: &Part, parts: &[&Part], plan: &[Interruption]) -> usize {
+/// What a process does.
+type Part = dyn Fn(&Process) + Sync;
+
+fn explore(before: &Part, parts: &[&Part]) {
     // Found outside of the game, since each step of one looks at them.
     std::sync::LazyLock::force(&KEYS);
-    let table = Table::new(parts.len());
-    // The last process of the table is the one of before.
-    before(&table.processes[parts.len()]);
-    let game = Arc::new(Game {
-        state: Mutex::new(Turns {
-            player: 0,
-            done: vec![false; parts.len()],
-            steps: 0,
-            planned: 0,
-        }),
-        bell: Condvar::new(),
-        plan: plan.to_vec(),
-        table,
-    });
-    let failed = std::thread::scope(|scope| {
-        let players: Vec<_> = parts
-            .iter()
-            .enumerate()
-            .map(|(player, part)| {
-                let game = &game;
-                scope.spawn(move || game.play(player, *part))
-            })
-            .collect();
-        players.into_iter().filter_map(|player| player.join().err()).count() > 0
-    });
-    assert!(!failed, "the plan that failed: {plan:?}");
-    let conclusion = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| game.table.conclude()));
-    assert!(conclusion.is_ok(), "the plan that failed: {plan:?}");
-    let steps = game.state.lock().unwrap().steps;
-    steps
-}
-
-/// Numbers that follow from `TASKER_TELEMETRY_SEED`, from 1 without it.
-fn random() -> impl FnMut(usize) -> usize {
-    let mut seed = std::env::var("TASKER_TELEMETRY_SEED").map_or(1, |seed| seed.parse::<u64>().unwrap());
-    println!("TASKER_TELEMETRY_SEED={seed}");
-    move |limit| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) as usize % limit
-    }
-}
-
-/// Plays every plan of one interruption, a grid of those of two, and some hundreds of up to eight.
-fn explore(before: &Part, parts: &[&Part]) {
-    let most = play(before, parts, &[]) + 20;
-    for player in 0..parts.len() {
-        for first in 0..most {
-            play(before, parts, &[(first, player)]);
-        }
-    }
-    for (one, other) in (0..parts.len()).flat_map(|one| (0..parts.len()).map(move |other| (one, other))) {
-        for first in 0..most {
-            // Every third is enough for the second: what lies between two looks at a word is seen by nobody.
-            for second in (first + 1..most + 20).step_by(if one == other { 7 } else { 3 }) {
-                play(before, parts, &[(first, one), (second, other)]);
-            }
-        }
-    }
-    let mut below = random();
-    for _ in 0..500 {
-        let mut plan: Vec<Interruption> = (0..3 + below(6))
-            .map(|_| (below(most + 40), below(parts.len())))
-            .collect();
-        plan.sort_unstable();
-        play(before, parts, &plan);
-    }
+    game::explore::<Table>(before, parts);
 }
 
 #[test]
