@@ -10,14 +10,12 @@ use super::key::Key;
 use super::mapping::Mapping;
 use super::memory::Memory;
 use super::payload::Payload;
-use super::redact::Redactor;
 use super::route::Route;
 use super::router::Router;
 use super::told::{Begun, Family, Kind, Names, Times, Told};
 use super::transitions::{self, Event};
 use super::{instant, listing, times};
 use crate::arena::{Notes, Registry};
-use parking_lot::RwLock;
 use std::sync::Arc;
 
 /// The events of one process: what is mapped, what is remembered, and what it is counted in.
@@ -28,7 +26,6 @@ pub struct Events {
     instruments: Instruments,
     counts: Counts,
     memory: Memory,
-    redactor: RwLock<Arc<Redactor>>,
 }
 
 impl Events {
@@ -40,7 +37,6 @@ impl Events {
             instruments: Instruments::new(Arc::clone(&registry)),
             counts: Counts::new(Arc::clone(&registry)),
             memory: Memory::default(),
-            redactor: RwLock::default(),
             registry,
         }
     }
@@ -49,17 +45,6 @@ impl Events {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
-    }
-
-    /// What keeps secrets out of spans and lines.
-    #[must_use]
-    pub fn redactor(&self) -> Arc<Redactor> {
-        Arc::clone(&self.redactor.read())
-    }
-
-    /// Takes another redactor.
-    pub fn set_redactor(&self, redactor: Redactor) {
-        *self.redactor.write() = Arc::new(redactor);
     }
 
     /// Maps a name or pattern; one that is mapped already is replaced.

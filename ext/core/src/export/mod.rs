@@ -3,5 +3,6 @@
 
 pub mod formats;
 pub mod handover;
+pub(crate) mod protobuf;
 pub mod push;
 pub mod transports;

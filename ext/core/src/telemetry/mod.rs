@@ -310,7 +310,7 @@ impl Telemetry {
         if !tracing.tracer.owns(open.generation) {
             return Done::default();
         }
-        self.settle(&open.route, payload, times, open.place, open.around)
+        self.settle(&tracing, &open.route, payload, times, (open.place, open.around))
     }
 
     /// Forgets an event whose end will not be told.
@@ -328,23 +328,23 @@ impl Telemetry {
         if route.is_silent() {
             return Done::default();
         }
-        let around = self.tracing.load().current(fiber);
+        let tracing = self.tracing.load();
+        let around = tracing.current(fiber);
         let times = match told {
             Some((start, end)) => Times::around(start, end),
             None => Times::at(Moment::now().wall()),
         };
-        self.settle(&route, payload, times, None, around)
+        self.settle(&tracing, &route, payload, times, (None, around))
     }
 
     fn settle(
         &self,
+        tracing: &Tracing,
         route: &Route,
         payload: &dyn Payload,
         times: Times,
-        place: Option<Place>,
-        around: Option<SpanContext>,
+        (place, around): (Option<Place>, Option<SpanContext>),
     ) -> Done {
-        let tracing = self.tracing.load();
         let story = tracing.tracer.is_enabled().then(|| tracing.story(&self.registry));
         // Where the span stands is known before it is told, so that what the event counts can refer to it.
         let place = place.or_else(|| {

@@ -5,6 +5,7 @@
 //!
 //! Fields are those of `opentelemetry/proto/trace/v1/trace.proto` and `common/v1/common.proto`.
 
+use crate::export::protobuf::begin;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_proto::tonic::trace::v1::{span, status, SpanFlags};
@@ -116,13 +117,13 @@ fn attributes(field: u32, attributes: &[KeyValue], out: &mut Vec<u8>) {
 /// A message `AnyValue`. It is a choice, so what is empty or zero is written as well.
 fn value(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::String(text) => chosen_text(text.as_str(), out),
+        Value::String(text) => chosen_bytes(1, text.as_str().as_bytes(), out),
         Value::Bool(value) => chosen_number(2, u64::from(*value), out),
         Value::I64(value) => chosen_number(3, *value as u64, out),
         Value::F64(value) => fixed64(4, value.to_bits(), out),
         Value::Array(list) => nested(5, out, |out| array(list, out)),
         // What the crate may come to know says how it is printed.
-        other => chosen_text(&other.as_str(), out),
+        other => chosen_bytes(1, other.as_str().as_bytes(), out),
     }
 }
 
@@ -142,10 +143,9 @@ fn each<T>(all: &[T], out: &mut Vec<u8>, one: impl Fn(&T) -> Value) {
     }
 }
 
-fn chosen_text(text: &str, out: &mut Vec<u8>) {
-    encode_key(1, WireType::LengthDelimited, out);
-    encode_varint(text.len() as u64, out);
-    out.extend_from_slice(text.as_bytes());
+fn chosen_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    begin(field, bytes.len(), out);
+    out.extend_from_slice(bytes);
 }
 
 fn chosen_number(field: u32, number: u64, out: &mut Vec<u8>) {
@@ -165,9 +165,7 @@ fn text(field: u32, text: &str, out: &mut Vec<u8>) {
 
 fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     if !bytes.is_empty() {
-        encode_key(field, WireType::LengthDelimited, out);
-        encode_varint(bytes.len() as u64, out);
-        out.extend_from_slice(bytes);
+        chosen_bytes(field, bytes, out);
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is sent: spans that are encoded already, within what is the same for all of them.
 
 use super::encode::Encoded;
+use crate::export::protobuf::begin;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope as Scope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use prost::encoding::{encode_key, encode_varint, encoded_len_varint, message, WireType};
+use prost::encoding::{encoded_len_varint, message};
 
 /// Bytes of a key of the fields below, all of which are the first or the second of their messages.
 const KEY: usize = 1;
@@ -61,11 +62,6 @@ impl Envelope {
         }
         out
     }
-}
-
-fn begin(field: u32, length: usize, out: &mut Vec<u8>) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(length as u64, out);
 }
 
 fn field_length(length: usize) -> usize {

@@ -1,11 +1,12 @@
 use super::Format;
+use crate::export::protobuf::begin;
 use crate::metric::{Descriptor, Kind};
 use crate::snapshot::{Count, Exemplar, Family, HistogramValue, Point, Snapshot, Value};
 use opentelemetry_proto::tonic::common::v1::{any_value, AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1 as proto;
 use opentelemetry_proto::tonic::metrics::v1::{exemplar, number_data_point};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::encoding::{encode_key, encode_varint, message, WireType};
+use prost::encoding::message;
 use prost::Message;
 
 /// An `ExportMetricsServiceRequest` of OpenTelemetry's protocol, as protobuf
@@ -70,9 +71,8 @@ impl Otlp {
         }
         let data = self.points.len() + self.beside.len();
         let mut heading = Vec::new();
-        encode_key(self.field, WireType::LengthDelimited, &mut heading);
-        encode_varint(data as u64, &mut heading);
-        begin(&mut self.metrics, 2, self.metric.len() + heading.len() + data);
+        begin(self.field, data, &mut heading);
+        begin(2, self.metric.len() + heading.len() + data, &mut self.metrics);
         for part in [&self.metric, &heading, &self.points, &self.beside] {
             self.metrics.extend_from_slice(part);
         }
@@ -84,12 +84,9 @@ impl Otlp {
             return;
         }
         let mut scope = Vec::with_capacity(8);
-        begin(&mut scope, 2, self.scope.len() + self.metrics.len());
-        begin(
-            out,
-            1,
-            self.resource.len() + scope.len() + self.scope.len() + self.metrics.len(),
-        );
+        let metrics = self.scope.len() + self.metrics.len();
+        begin(2, metrics, &mut scope);
+        begin(1, self.resource.len() + scope.len() + metrics, out);
         for part in [&self.resource, &scope, &self.scope, &self.metrics] {
             out.extend_from_slice(part);
         }
@@ -217,12 +214,6 @@ impl Format for Otlp {
     fn end(&mut self, out: &mut Vec<u8>) {
         self.end_resource(out);
     }
-}
-
-/// Appends the head of a message of so many bytes.
-fn begin(out: &mut Vec<u8>, field: u32, length: usize) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(length as u64, out);
 }
 
 fn attribute(name: &str, value: &str) -> KeyValue {
