@@ -282,23 +282,6 @@ RSpec.describe "Events and spans on the native side" do
   end
 
   describe "make no more objects than they have to" do
-    # Objects that one call makes, as in allocations_spec.
-    def objects(call)
-      call.call
-      GC.disable
-      Array.new(5) do
-        before = GC.stat(:total_allocated_objects)
-        count = 0
-        while count < 1_000
-          call.call
-          count += 1
-        end
-        (GC.stat(:total_allocated_objects) - before) / 1_000.0
-      end.min
-    ensure
-      GC.enable
-    end
-
     # Does nothing at both ends of an event, as the contract's yardstick.
     empty = Class.new do
       def start(_name, _id, _payload) = nil

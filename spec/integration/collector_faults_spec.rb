@@ -5,18 +5,7 @@ require "net/http"
 
 # What a collector does on bad days, and what becomes of an application that sends its spans there. Nothing here depends
 # on how fast anything is: bounds are those that the gem promises, far from what a hung collector would take.
-RSpec.describe "A collector that fails" do
-  around do |example|
-    FaultyCollector.open do |collector|
-      @collector = collector
-      TracedProcess.open(collector.endpoint, env: example.metadata.fetch(:env, {})) do |process|
-        (@process = process) && example.run
-      end
-    end
-  end
-
-  attr_reader :collector, :process
-
+RSpec.describe "A collector that fails", :sending_process do
   # How long the end of a process may take for what it has not sent: TaskerTelemetry::EXIT_TIMEOUT, and what Ruby itself
   # takes on a machine that is busy.
   last_seconds = TaskerTelemetry::EXIT_TIMEOUT + 2

@@ -1,17 +1,7 @@
 # frozen_string_literal: true
 
-RSpec.describe "Events during which a process forks" do
-  around do |example|
-    FaultyCollector.open do |collector|
-      @collector = collector
-      TracedProcess.open(collector.endpoint, env: { "OTEL_BSP_SCHEDULE_DELAY" => "3600000" }) do |process|
-        (@process = process) && example.run
-      end
-    end
-  end
-
-  attr_reader :collector, :process
-
+RSpec.describe "Events during which a process forks", :sending_process,
+               env: { "OTEL_BSP_SCHEDULE_DELAY" => "3600000" } do
   before { process.run(<<~'RUBY') }
     TaskerTelemetry.configure { |config| config.logs.enabled = true }
     TaskerTelemetry.events.map("order.*", backends: %i[metrics traces logs])

@@ -5,18 +5,7 @@ require "net/http"
 
 # However a process forks: each span and each count is there exactly once, no fork waits for a collector, and how a
 # process ends is the application's business.
-RSpec.describe "Forks" do
-  around do |example|
-    FaultyCollector.open do |collector|
-      @collector = collector
-      TracedProcess.open(collector.endpoint, env: example.metadata.fetch(:env, {})) do |process|
-        (@process = process) && example.run
-      end
-    end
-  end
-
-  attr_reader :collector, :process
-
+RSpec.describe "Forks", :sending_process do
   # Spans wait until somebody flushes, or the process ends.
   later = { "OTEL_BSP_SCHEDULE_DELAY" => "3600000" }
 

@@ -1,16 +1,7 @@
 # frozen_string_literal: true
 
 # A process that has run out of something when the background needs it, and gets it back.
-RSpec.describe "A shortage" do
-  around do |example|
-    FaultyCollector.open do |collector|
-      @collector = collector
-      TracedProcess.open(collector.endpoint) { |process| (@process = process) && example.run }
-    end
-  end
-
-  attr_reader :collector, :process
-
+RSpec.describe "A shortage", :sending_process do
   before { process.run(<<~'RUBY') }
     TaskerTelemetry.counter(:orders_total, "Orders placed").increment
     def exhaust_descriptors

@@ -1,6 +1,6 @@
 //! OTLP over TLS: who is trusted, and who is not.
 
-use rcgen::{date_time_ymd, BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{date_time_ymd, BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::ServerConfig;
@@ -25,6 +25,10 @@ fn collector(directory: &tempfile::TempDir, host: &str) -> (PathBuf, Collector) 
         .unwrap()
         .signed_by(&key, &authority)
         .unwrap();
+    (file, secured(&certificate, &key))
+}
+
+fn secured(certificate: &Certificate, key: &KeyPair) -> Collector {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -32,7 +36,7 @@ fn collector(directory: &tempfile::TempDir, host: &str) -> (PathBuf, Collector) 
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
         .unwrap();
-    (file, Collector::secure(config))
+    Collector::secure(config)
 }
 
 fn sending(collector: &Collector, certificate: &Path) -> Sending {
@@ -59,14 +63,7 @@ fn own(directory: &tempfile::TempDir, host: &str, until: i32) -> (PathBuf, Colle
     let certificate = params.self_signed(&key).unwrap();
     let file = directory.path().join("own.pem");
     std::fs::write(&file, certificate.pem()).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
-    (file, Collector::secure(config))
+    (file, secured(&certificate, &key))
 }
 
 #[test]
