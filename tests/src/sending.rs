@@ -120,3 +120,10 @@ impl Drop for Sending {
         self.runtime.shutdown(crate::DEADLINE);
     }
 }
+
+/// Sends what waits, and takes no span from then on. Whether all was sent in time.
+#[must_use]
+pub fn shutdown(tracer: &Tracer, timeout: Duration) -> bool {
+    let delivered = tracer.flush(timeout, &|| false);
+    tracer.close() && delivered
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tasker_telemetry_core::trace::{Condition, DropReason, Priority, SpanId, SpanKind, SpanRecord, TraceId};
 use tasker_telemetry_tests::collector::{Behaviour, Collector};
-use tasker_telemetry_tests::sending::Sending;
+use tasker_telemetry_tests::sending::{shutdown, Sending};
 use tasker_telemetry_tests::{until, DEADLINE};
 
 const LATER: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "3600000");
@@ -17,7 +17,7 @@ fn shutting_down_is_bounded_and_counts_what_is_lost() {
     let sending = Sending::to(&collector.url(), &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")]);
     (0..5).for_each(|_| sending.span("span"));
     let begun = Instant::now();
-    assert!(!sending.tracer.shutdown(Duration::from_millis(100), &|| false));
+    assert!(!shutdown(&sending.tracer, Duration::from_millis(100)));
     assert!(sending.runtime.shutdown(DEADLINE));
     assert!(begun.elapsed() < DEADLINE);
     sending.span("late");
@@ -72,7 +72,7 @@ fn shutting_down_sends_what_waits() {
     let record = SpanRecord::new(TraceId::from(1), SpanId::from(1), "held", 0, 1);
     sending.tracer.hold(1, record, Priority::Normal);
     // However long it may take.
-    assert!(sending.tracer.shutdown(Duration::MAX, &|| false));
+    assert!(shutdown(&sending.tracer, Duration::MAX));
     assert_eq!(
         collector.taken(),
         [("held".to_owned(), 1), ("span".to_owned(), 5)].into()

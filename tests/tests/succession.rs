@@ -8,7 +8,7 @@ use tasker_telemetry_core::trace::{
     DropReason, Options, Priority, Settings, SpanId, SpanKind, SpanRecord, TraceId, Tracer,
 };
 use tasker_telemetry_tests::collector::{Behaviour, Collector};
-use tasker_telemetry_tests::sending::Sending;
+use tasker_telemetry_tests::sending::{shutdown, Sending};
 use tasker_telemetry_tests::{until, DEADLINE};
 
 const LATER: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "3600000");
@@ -79,7 +79,7 @@ fn what_is_told_of_spans_is_told_of_those_of_all_settings() {
         (stats.exported, stats.queued, stats.endpoint),
         (1, 2, second.url() + "/v1/traces")
     );
-    assert!(!fresh.shutdown(Duration::from_millis(10), &|| false));
+    assert!(!shutdown(&fresh, Duration::from_millis(10)));
     let again = change(&fresh, Some(&first)).stats();
     assert_eq!((again.exported + again.dropped["shutdown"], again.queued), (3, 0));
 }
@@ -130,7 +130,7 @@ fn one_that_hangs_holds_up_no_other() {
     until("the other to arrive", || {
         (second.taken() == once(["after"])).then_some(())
     });
-    assert!(!fresh.shutdown(Duration::from_millis(10), &|| false));
+    assert!(!shutdown(&fresh, Duration::from_millis(10)));
     assert_eq!(sending.totals.dropped(DropReason::Shutdown), 1);
 }
 
@@ -164,7 +164,7 @@ fn a_tracer_with_nothing_to_send_leaves_no_worker_behind() {
     assert!(again.flush(DEADLINE, &|| false));
     let last = change(&again, None);
     until("its worker to go", || (!sending.runtime.has_workers()).then_some(()));
-    assert!(last.shutdown(DEADLINE, &|| false));
+    assert!(shutdown(&last, DEADLINE));
     let closed = change(&last, Some(&collector));
     assert!(!closed.is_enabled(), "what was shut down stays so");
 }

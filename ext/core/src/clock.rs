@@ -8,6 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// noticed that much later.
 const TRUST: Duration = Duration::from_secs(1);
 
+/// How often a wait looks whether what it waits for has come, or it is to be given up.
+pub const LOOK: Duration = Duration::from_millis(10);
+
 static ANCHOR: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// When the clocks were compared last, in nanoseconds since the anchor; `u64::MAX`: never.
 static COMPARED: AtomicU64 = AtomicU64::new(u64::MAX);

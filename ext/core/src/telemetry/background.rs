@@ -1,11 +1,8 @@
 //! Waiting for what goes on in the background, and bringing it through forks.
 
 use super::Telemetry;
-use crate::clock::deadline;
+use crate::clock::{deadline, LOOK};
 use std::time::{Duration, Instant};
-
-/// How often a process that ends looks whether another has.
-const LOOK: Duration = Duration::from_millis(10);
 
 impl Telemetry {
     /// Sends what was recorded until now. Whether all of it was taken in time.

@@ -6,7 +6,7 @@ mod settings;
 mod worker;
 
 use super::transports::otlp::{self, Backoff, Client};
-use crate::clock::deadline;
+use crate::clock::{deadline, LOOK};
 use crate::runtime::{Condvar, Mutex, PerProcess, Runtime, Worker};
 use serde::Serialize;
 pub use settings::{Options, Settings};
@@ -17,9 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use worker::Pusher;
-
-/// How often a wait looks whether it is to be given up.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// Makes what is pushed.
 pub trait Source: Send + Sync {

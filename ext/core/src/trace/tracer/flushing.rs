@@ -1,15 +1,12 @@
 //! Having sent what waits, for now and for good.
 
 use super::{By, Inner, Tracer};
-use crate::clock::deadline;
+use crate::clock::{deadline, LOOK};
 use crate::trace::state::State;
 use crate::trace::totals::DropReason;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How often a wait looks whether it is to be given up.
-const LOOK: Duration = Duration::from_millis(10);
 
 impl Tracer {
     /// Sends all that was handed over until now, a backoff notwithstanding. Whether all of it was taken in time.
@@ -51,17 +48,8 @@ impl Tracer {
         })
     }
 
-    /// As [`Self::flush`]; then no span is taken any more, and what could not be sent is counted as dropped. The runtime
-    /// goes on until it is shut down itself. When it is given up, nothing has changed.
-    pub fn shutdown(&self, timeout: Duration, cancelled: &dyn Fn() -> bool) -> bool {
-        let delivered = self.flush(timeout, cancelled);
-        if cancelled() {
-            return false;
-        }
-        self.close() && delivered
-    }
-
-    /// Takes no span any more, and drops those that wait. Whether there was none.
+    /// Takes no span any more, and drops those that wait, which are counted. The runtime goes on until it is shut down
+    /// itself. Whether none waited.
     pub fn close(&self) -> bool {
         let lost = self.line().iter().filter(|one| !one.close_alone()).count();
         // One that is taking over just now.
