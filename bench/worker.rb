@@ -86,9 +86,9 @@ module Bench
 
       # Bytes per series: shared by all processes, and of each.
       def memory(series)
-        # What is taken once, and Ruby's own room for the garbage of the calls, shall be there before.
+        # What is taken once, and Ruby's own room for the garbage of as many calls, shall be there before.
         warm = [series / 10, 100].min
-        3.times { @crowd.count(warm) }
+        (series / warm).times { @crowd.count(warm) }
         before = taken
         @crowd.count(series)
         taken.to_h { |kind, bytes| [kind, (bytes - before.fetch(kind)) / (series - warm).to_f] }

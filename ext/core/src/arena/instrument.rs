@@ -10,7 +10,6 @@ use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Value of every label of the series that takes the samples of a metric that has reached its cap.
 pub const OVERFLOW_LABEL: &str = "__overflow__";
@@ -65,13 +64,13 @@ impl Metric {
         if key.as_bytes().is_empty() {
             return Arc::clone(self.sole());
         }
-        let hash = xxh3_64(key.as_bytes());
+        let place = Series::place_of(key.as_bytes());
         let known = self
             .index
             .read()
-            .find(hash, |series| series.has_key(key.as_bytes()))
+            .find(place, |series| series.has_key(key.as_bytes()))
             .cloned();
-        known.unwrap_or_else(|| Arc::new(Series::new(Arc::clone(self), hash, key.as_bytes())))
+        known.unwrap_or_else(|| Arc::new(Series::new(Arc::clone(self), key.as_bytes())))
     }
 
     /// Adds to a counter.
@@ -198,8 +197,7 @@ impl Metric {
 
     #[inline(always)]
     fn sole(self: &Arc<Self>) -> &Arc<Series> {
-        self.sole
-            .get_or_init(|| Arc::new(Series::new(Arc::clone(self), xxh3_64(&[]), &[])))
+        self.sole.get_or_init(|| Arc::new(Series::new(Arc::clone(self), &[])))
     }
 
     #[inline(always)]
@@ -207,22 +205,22 @@ impl Metric {
         if key.is_empty() {
             return self.write(self.sole(), write);
         }
-        let hash = xxh3_64(key);
+        let place = Series::place_of(key);
         {
             let index = self.index.read();
-            if let Some(series) = index.find(hash, |series| series.has_key(key)) {
+            if let Some(series) = index.find(place, |series| series.has_key(key)) {
                 if write(series) {
                     return;
                 }
             }
         }
-        self.write_new(hash, key, &write);
+        self.write_new(place, key, &write);
     }
 
     #[cold]
-    fn write_new(self: &Arc<Self>, hash: u64, key: &[u8], write: &dyn Fn(&Series) -> bool) {
-        let known = self.index.read().find(hash, |series| series.has_key(key)).cloned();
-        let series = known.unwrap_or_else(|| Arc::new(Series::new(Arc::clone(self), hash, key)));
+    fn write_new(self: &Arc<Self>, place: u64, key: &[u8], write: &dyn Fn(&Series) -> bool) {
+        let known = self.index.read().find(place, |series| series.has_key(key)).cloned();
+        let series = known.unwrap_or_else(|| Arc::new(Series::new(Arc::clone(self), key)));
         if let Some(registry) = self.registry.upgrade() {
             registry.write_anew(self, &series, write);
         }
@@ -255,7 +253,7 @@ impl Metric {
     pub(super) fn overflow(self: &Arc<Self>) -> &Arc<Series> {
         self.overflow.get_or_init(|| {
             let key = overflow_key(&self.descriptor);
-            Arc::new(Series::new(Arc::clone(self), xxh3_64(key.as_bytes()), key.as_bytes()))
+            Arc::new(Series::new(Arc::clone(self), key.as_bytes()))
         })
     }
 

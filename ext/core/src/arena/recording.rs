@@ -105,7 +105,7 @@ impl Registry {
         let (held, _) = obtained?;
         let tracked = series.is_attached() || {
             let index = metric.index.read();
-            let mut same = index.iter_hash(series.hash);
+            let mut same = index.iter_hash(series.place());
             same.any(|other| Arc::ptr_eq(other, series))
         };
         if !series.point_to(&arena.map, held, cells.len()) {
@@ -115,7 +115,7 @@ impl Registry {
             metric
                 .index
                 .write()
-                .insert_unique(series.hash, Arc::clone(series), |series| series.hash);
+                .insert_unique(series.place(), Arc::clone(series), |series| series.place());
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::snapshot::Value;
 use std::fmt;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A metric bound to one set of label values. Writing to it allocates nothing and looks nothing up.
 ///
@@ -28,7 +29,6 @@ pub struct Series {
     /// Fork generation in which the record was taken hold of.
     generation: AtomicU32,
     metric: Arc<Metric>,
-    pub(super) hash: u64,
     pub(super) key: Box<[u8]>,
 }
 
@@ -147,14 +147,13 @@ impl Series {
         Some(slots.as_ptr().cast_mut())
     }
 
-    pub(super) fn new(metric: Arc<Metric>, hash: u64, key: &[u8]) -> Self {
+    pub(super) fn new(metric: Arc<Metric>, key: &[u8]) -> Self {
         Self {
             record: AtomicPtr::new(std::ptr::null_mut()),
             word: AtomicU64::new(0),
             exemplars: AtomicPtr::new(std::ptr::null_mut()),
             generation: AtomicU32::new(0),
             metric,
-            hash,
             key: key.into(),
         }
     }
@@ -169,6 +168,18 @@ impl Series {
     #[must_use]
     pub fn labels(&self) -> &[u8] {
         &self.key
+    }
+
+    /// Where a metric's index has the series of these label values. It is not kept, but made again from the key where an
+    /// index grows: processes have many series.
+    #[inline(always)]
+    pub(super) fn place_of(key: &[u8]) -> u64 {
+        xxh3_64(key)
+    }
+
+    /// Where its metric's index has the series (see [`Self::place_of`]).
+    pub(super) fn place(&self) -> u64 {
+        Self::place_of(&self.key)
     }
 
     /// Whether these are the series' label values.
