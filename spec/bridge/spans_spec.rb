@@ -294,7 +294,7 @@ RSpec.describe "Events and spans on the native side" do
       "of a task" => { task_id: 7, task_name: "audit", duration: 1.5 }.freeze
     }.each do |what, payload|
       it "for an event #{what}" do
-        require "active_support/notifications"
+        require "active_support"
         bus = ActiveSupport::Notifications
         bus.subscribe("bridge.empty", empty.new)
         events.map("bridge.counted", backends: %i[metrics traces], labels: %i[status plan])
