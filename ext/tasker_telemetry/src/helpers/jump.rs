@@ -3,10 +3,10 @@
 #![allow(unsafe_code)]
 
 use super::value::class_name;
-use magnus::rb_sys::FromRawValue;
+use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::value::ReprValue;
 use magnus::{Module, RArray, RClass, RModule, Ruby, Value};
-use rb_sys::{Qnil, VALUE};
+use rb_sys::{Qnil, Qtrue, VALUE};
 use std::ffi::{c_int, CStr};
 use std::num::NonZero;
 
@@ -67,12 +67,27 @@ pub fn rescue(ruby: &Ruby, body: impl FnOnce() -> VALUE) -> Result<Result<VALUE,
                 return Err(jump);
             }
             let class = class_name(exception);
-            // SAFETY: it was Ruby's own value.
-            unsafe { rb_sys::rb_set_errinfo(before) };
+            // SAFETY: it was Ruby's own value; a class of Ruby's own is alive.
+            unsafe {
+                if rb_sys::rb_obj_is_kind_of(exception.as_raw(), rb_sys::rb_eSysStackError) == Qtrue as VALUE {
+                    hear_again();
+                }
+                rb_sys::rb_set_errinfo(before);
+            }
             Ok(Err(class))
         }
         Err(jump) => Err(jump),
     }
+}
+
+/// Has Ruby act on signals and other interrupts again. From where a stack overflows until its interpreter has handled an
+/// exception it acts on none, and one that is caught here never gets there. It does nothing where the stack has no room for
+/// the call.
+#[cold]
+pub fn hear_again() {
+    let mut state = 0;
+    // SAFETY: the GVL is held; what the code raises is rescued in it, or caught.
+    unsafe { rb_sys::rb_eval_string_protect(c"begin; raise ''; rescue; end".as_ptr(), &raw mut state) };
 }
 
 /// Whether it is of none of the classes in `TaskerTelemetry::Failure::PASSING`.

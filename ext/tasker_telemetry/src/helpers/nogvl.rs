@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::jump::{protect, Jump};
+use super::jump::{hear_again, protect, Jump};
 use std::ffi::{c_int, c_void};
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
@@ -46,23 +46,37 @@ pub fn without_gvl_until<T: Send>(
     interruptible(wake, 0, work)
 }
 
+/// How often Ruby may refuse to release the GVL before the work is done with it. Interrupts come in between, but not so
+/// many at once.
+const REFUSALS: u32 = 10;
+
 fn interruptible<T: Send>(
     wake: &(dyn Fn() + Sync),
     flags: u32,
     mut work: impl FnMut(&Cancelled<'_>) -> T + Send,
 ) -> Result<T, Jump> {
+    let mut refusals = 0;
     loop {
         let cancelled = Cancelled {
             cancelled: AtomicBool::new(false),
             wake,
         };
-        let result = match release(&mut work, &cancelled, flags) {
+        // Ruby that acts on no interrupt, and cannot be made to, would refuse for ever.
+        let result = match refusals {
+            0..REFUSALS => release(&mut work, &cancelled, flags),
+            _ => Some(Ok(work(&cancelled))),
+        };
+        let result = match result {
             Some(Err(panic)) => resume_unwind(panic),
             Some(Ok(value)) => Some(value),
             None => None,
         };
         // A pending interrupt keeps Ruby from starting the work at all (`None`): it has to be acted upon first.
         if result.is_none() || cancelled.get() {
+            if refusals > 0 {
+                hear_again();
+            }
+            refusals += 1;
             // SAFETY: the GVL is held again. What the interrupt raises is caught by `protect`, so nothing jumps over
             // the frames of Rust.
             protect(|| unsafe {
