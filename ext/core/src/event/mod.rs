@@ -30,7 +30,7 @@ mod route;
 mod router;
 mod sampling;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -46,4 +46,5 @@ pub use mapping::{Backends, Label, Mapping, Priority};
 pub use payload::{ErrorInfo, Payload, Value};
 pub use redact::{without_cut_url, Redactor, DEFAULT_FILTERS, DEFAULT_MASK};
 pub use route::Route;
+pub use times::TIMES;
 pub use told::{Begun, Decision, Family, Kind, Names, Outcome, Times, Told, Transition};

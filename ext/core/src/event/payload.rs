@@ -41,8 +41,14 @@ pub trait Payload {
         borrower(self.get(key));
     }
 
-    /// Visits all there is; what is nested comes as bounded text.
+    /// Visits all there is; what is nested comes as bounded text. Names and values may be lent: they are good until the
+    /// visitor returns, which must not ask for anything else meanwhile.
     fn for_each(&self, visit: &mut dyn FnMut(&str, Value<'_>));
+
+    /// Whether any of [`TIMES`](super::TIMES) may be there: most events are asked for all of them and have none.
+    fn tells_times(&self) -> bool {
+        true
+    }
 
     /// The exception, if the payload brings one.
     fn error(&self) -> Option<ErrorInfo<'_>> {

@@ -1,4 +1,4 @@
-//! What the tests of this module share.
+//! What the tests of this module, and of those that read payloads, share.
 
 use super::events::Events;
 use super::key::Key;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A payload of the tests.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Map(Vec<(Key, Value<'static>)>);
+pub(crate) struct Map(Vec<(Key, Value<'static>)>);
 
 impl Map {
     pub fn of<'k>(entries: impl IntoIterator<Item = (&'k str, Value<'static>)>) -> Self {
@@ -40,7 +40,7 @@ impl Payload for Map {
     }
 }
 
-pub(super) fn text(text: &str) -> Value<'static> {
+pub(crate) fn text(text: &str) -> Value<'static> {
     Value::Text(Cow::Owned(text.to_owned()))
 }
 

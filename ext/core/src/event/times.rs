@@ -11,8 +11,21 @@ const BLOCK: i64 = 1_000_000;
 /// Payload keys of durations in seconds, the one that is meant first.
 const DURATIONS: [Key; 3] = [Key::DURATION, Key::EXECUTION_DURATION, Key::TOTAL_EXECUTION_DURATION];
 
+/// All payload keys that say when an event happened, or how long it took.
+pub const TIMES: [Key; 6] = [
+    Key::COMPLETED_AT,
+    Key::TRANSITIONED_AT,
+    Key::STARTED_AT,
+    DURATIONS[0],
+    DURATIONS[1],
+    DURATIONS[2],
+];
+
 /// When what an event tells of was over: what the payload says, else when it was published.
 pub(super) fn end(payload: &dyn Payload, times: &Times) -> i64 {
+    if !payload.tells_times() {
+        return times.end_ns;
+    }
     told(payload, Key::COMPLETED_AT)
         .or_else(|| told(payload, Key::TRANSITIONED_AT))
         .unwrap_or(times.end_ns)
@@ -25,6 +38,9 @@ pub(super) fn moment(payload: &dyn Payload, published_ns: i64) -> i64 {
 
 /// When it began, by the payload. What cannot be is passed over.
 pub(super) fn start(payload: &dyn Payload, end_ns: i64) -> Option<i64> {
+    if !payload.tells_times() {
+        return None;
+    }
     told(payload, Key::STARTED_AT)
         .filter(|start| can_last(*start, end_ns))
         .or_else(|| {

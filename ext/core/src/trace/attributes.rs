@@ -1,9 +1,11 @@
 //! What is told of a span, as attributes in which nothing stands that must not be shown.
 
+use super::encode::{EncodedKey, Writer};
 use crate::event::{without_cut_url, Payload, Redactor, Value};
 use crate::export::transports::head;
 use once_cell::race::OnceBox;
 use opentelemetry::{Key, KeyValue};
+use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of an attribute's name, at most.
@@ -34,6 +36,7 @@ pub struct Attributes {
 struct Name {
     text: Box<str>,
     key: Key,
+    encoded: EncodedKey,
     is_hidden: bool,
     is_told_elsewhere: bool,
 }
@@ -69,7 +72,7 @@ impl Attributes {
         payload.for_each(&mut |name, value| {
             let add = |name: &Name| {
                 if !name.is_told_elsewhere {
-                    attributes.push(self.shown(name, value));
+                    attributes.push(self.attribute(name, value));
                 }
             };
             self.with(name, add);
@@ -77,36 +80,50 @@ impl Attributes {
         attributes
     }
 
+    /// Writes a payload as attributes.
+    pub(super) fn write(&self, payload: &dyn Payload, out: &mut Writer<'_>) {
+        payload.for_each(&mut |name, value| {
+            let add = |name: &Name| {
+                if !name.is_told_elsewhere {
+                    out.add(&name.encoded, &self.shown(name, value));
+                }
+            };
+            self.with(name, add);
+        });
+    }
+
     /// One attribute.
     #[must_use]
     pub fn one(&self, name: &str, value: Value<'_>) -> KeyValue {
-        self.with(name, |name| self.shown(name, value))
+        self.with(name, |name| self.attribute(name, value))
     }
 
-    fn shown(&self, name: &Name, value: Value<'_>) -> KeyValue {
-        let value = if name.is_hidden {
-            self.redactor.mask().to_owned().into()
-        } else {
-            self.scrubbed(value)
+    fn attribute(&self, name: &Name, value: Value<'_>) -> KeyValue {
+        let value: opentelemetry::Value = match self.shown(name, value) {
+            Value::Bool(value) => value.into(),
+            Value::Int(value) => value.into(),
+            Value::Float(value) => value.into(),
+            text_or_time => text_or_time.into_text().into_owned().into(),
         };
         KeyValue::new(name.key.clone(), value)
     }
 
-    fn scrubbed(&self, value: Value<'_>) -> opentelemetry::Value {
+    /// What may be shown of a value.
+    fn shown<'v>(&'v self, name: &Name, value: Value<'v>) -> Value<'v> {
         match value {
-            Value::Bool(value) => value.into(),
-            Value::Int(value) => value.into(),
-            Value::Float(value) => value.into(),
-            Value::Text(text) => {
-                // What needs no scrubbing is not copied again.
-                let scrubbed = match self.redactor.text(&text) {
-                    std::borrow::Cow::Borrowed(_) => None,
-                    std::borrow::Cow::Owned(scrubbed) => Some(scrubbed),
-                };
-                scrubbed.unwrap_or_else(|| text.into_owned()).into()
-            }
-            time @ Value::Time(_) => time.into_text().into_owned().into(),
+            _ if name.is_hidden => Value::Text(Cow::Borrowed(self.redactor.mask())),
+            Value::Text(text) => Value::Text(self.scrubbed(text)),
+            other => other,
         }
+    }
+
+    /// What needs no scrubbing is not copied.
+    fn scrubbed<'t>(&self, text: Cow<'t, str>) -> Cow<'t, str> {
+        let scrubbed = match self.redactor.text(&text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(scrubbed) => Some(scrubbed),
+        };
+        scrubbed.map_or(text, Cow::Owned)
     }
 
     #[inline]
@@ -126,9 +143,11 @@ impl Attributes {
 
     #[cold]
     fn decide(&self, text: &str) -> Name {
+        let key = self.named(text);
         Name {
             text: text.into(),
-            key: self.named(text),
+            encoded: EncodedKey::new(key.as_str()),
+            key,
             is_hidden: self.redactor.hides(text),
             is_told_elsewhere: TOLD_ELSEWHERE.contains(&text),
         }
@@ -150,11 +169,9 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::borrow::Cow;
-
-    fn text(text: &'static str) -> Value<'static> {
-        Value::Text(Cow::Borrowed(text))
-    }
+    use crate::event::testing::{text, Map};
+    use crate::trace::encode::encode;
+    use crate::trace::{Limits, SpanId, SpanRecord, TraceId};
 
     fn attributes() -> Attributes {
         Attributes::new(Redactor::default())
@@ -174,6 +191,30 @@ mod tests {
             let named = attributes.one("token=hunter2", text("x"));
             assert!(!named.key.as_str().contains("hunter2"), "{named:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_made() {
+        let attributes = attributes();
+        let payload = Map::of([
+            ("password", text("hunter2")),
+            ("note", text("token=hunter2")),
+            ("empty", text("")),
+            ("amount", Value::Int(-3)),
+            ("rate", Value::Float(0.5)),
+            ("done", Value::Bool(false)),
+            ("at", Value::Time(1)),
+            ("exception_class", text("told elsewhere")),
+        ]);
+        let record = SpanRecord::new(TraceId::from(1), SpanId::from(2), "span", 1, 2);
+        let made = SpanRecord {
+            attributes: attributes.of(&payload),
+            ..record.clone()
+        };
+        let limits = Limits::default();
+        let written = encode(&record, &limits, |out| attributes.write(&payload, out));
+        assert_eq!(made.attributes.len(), 7);
+        assert_eq!(written, encode(&made, &limits, |_| {}));
     }
 
     #[test]

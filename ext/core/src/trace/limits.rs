@@ -1,7 +1,7 @@
 //! How much a span may hold.
 
 use crate::export::transports::head;
-use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry::{Array, StringValue, Value};
 
 /// Bounds of one span; what is over them is cut or dropped, and dropped counts travel with the span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,55 +32,22 @@ impl Default for Limits {
 }
 
 impl Limits {
-    #[inline]
-    fn is_exceeded(&self, value: &Value) -> bool {
-        let exceeds = |text: &StringValue| text.as_str().len() > self.value_length;
-        match value {
-            Value::String(text) => exceeds(text),
-            Value::Array(Array::String(texts)) => texts.iter().any(exceeds),
-            _ => false,
-        }
-    }
-
+    /// A value whose texts are cut.
     pub(super) fn value(&self, value: Value) -> Value {
-        let cut = |text: &StringValue| StringValue::from(head(text.as_str(), self.value_length).to_owned());
+        let cut = |text: StringValue| match self.text(text.as_str()) {
+            kept if kept.len() < text.as_str().len() => StringValue::from(kept.to_owned()),
+            _ => text,
+        };
         match value {
-            Value::String(text) if text.as_str().len() > self.value_length => Value::String(cut(&text)),
-            Value::Array(Array::String(texts)) => Value::Array(Array::String(
-                texts
-                    .into_iter()
-                    .map(|text| {
-                        if text.as_str().len() > self.value_length {
-                            cut(&text)
-                        } else {
-                            text
-                        }
-                    })
-                    .collect(),
-            )),
+            Value::String(text) => Value::String(cut(text)),
+            Value::Array(Array::String(texts)) => Value::Array(Array::String(texts.into_iter().map(cut).collect())),
             other => other,
         }
     }
 
-    pub(super) fn text(&self, text: String) -> String {
-        if text.len() > self.value_length {
-            head(&text, self.value_length).to_owned()
-        } else {
-            text
-        }
-    }
-
-    /// Cuts values, keeps the first `limit` of `attributes` and answers how many were dropped.
-    pub(super) fn attributes(&self, attributes: &mut Vec<KeyValue>, limit: usize) -> u32 {
-        let dropped = attributes.len().saturating_sub(limit);
-        attributes.truncate(limit);
-        for attribute in attributes {
-            if self.is_exceeded(&attribute.value) {
-                let value = std::mem::replace(&mut attribute.value, Value::Bool(false));
-                attribute.value = self.value(value);
-            }
-        }
-        dropped as u32
+    /// The beginning of a text that is kept.
+    pub(super) fn text<'t>(&self, text: &'t str) -> &'t str {
+        head(text, self.value_length)
     }
 }
 
@@ -89,21 +56,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_what_it_drops() {
+    fn cuts_texts_and_nothing_else() {
         let limits = Limits {
             value_length: 3,
             ..Limits::default()
         };
-        let mut attributes = vec![
-            KeyValue::new("a", "abcd"),
-            KeyValue::new("b", Value::Array(Array::String(vec!["abcd".into(), "ab".into()]))),
-            KeyValue::new("c", 1),
-        ];
-        assert_eq!(limits.attributes(&mut attributes, 2), 1);
-        assert_eq!(attributes[0].value.as_str(), "abc");
-        assert_eq!(
-            attributes[1].value,
-            Value::Array(Array::String(vec!["abc".into(), "ab".into()]))
-        );
+        assert_eq!(limits.value("abcd".into()), "abc".into());
+        let texts = |all: [&'static str; 2]| Value::Array(Array::String(all.map(StringValue::from).to_vec()));
+        assert_eq!(limits.value(texts(["abcd", "ab"])), texts(["abc", "ab"]));
+        assert_eq!(limits.value(12_345.into()), 12_345.into());
     }
 }

@@ -31,6 +31,8 @@ mod state;
 mod stats;
 mod story;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod totals;
 mod tracer;
 mod worker;

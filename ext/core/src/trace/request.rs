@@ -72,6 +72,7 @@ fn field_length(length: usize) -> usize {
 mod tests {
     use super::*;
     use crate::trace::encode::encode;
+    use crate::trace::testing::span_data;
     use crate::trace::{ids, Limits, SpanRecord};
     use opentelemetry::KeyValue;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -87,18 +88,17 @@ mod tests {
             .with_version("1")
             .build();
         for count in [1, 3, 400] {
-            let spans: Vec<_> = (0..count)
-                .map(|number| {
-                    let record = SpanRecord::new(ids::trace_id(), ids::span_id(), format!("span {number}"), 1, 2);
-                    record.into_data(true, &Limits::default(), &scope)
-                })
+            let records: Vec<_> = (0..count)
+                .map(|number| SpanRecord::new(ids::trace_id(), ids::span_id(), format!("span {number}"), 1, 2))
                 .collect();
-            let encoded: Vec<_> = spans.iter().map(encode).collect();
+            let limits = Limits::default();
+            let encoded: Vec<_> = records.iter().map(|record| encode(record, &limits, |_| {})).collect();
             let request = Envelope::new(&resource, &scope).request(&encoded);
             assert_eq!(request.capacity(), request.len());
             let room: usize = encoded.iter().map(Envelope::room).sum();
             let envelope = Envelope::new(&resource, &scope);
             assert!(room < request.len() && request.len() <= room + envelope.length());
+            let spans = records.iter().map(|record| span_data(record, &scope)).collect();
             let expected = group_spans_by_resource_and_scope(spans, &(&resource).into());
             let read = ExportTraceServiceRequest::decode(&*request).unwrap();
             assert_eq!(read.resource_spans, expected);

@@ -1,19 +1,19 @@
 //! A span of this process, from its start to its end.
 
 use super::encode::encode;
-use super::record::{self, Priority};
+use super::record::{self, Priority, SpanRecord};
 use super::Tracer;
+use crate::clock::Moment;
 use opentelemetry::trace::{Event, Link, SpanContext, Status};
 use opentelemetry::{Key, KeyValue, Value};
-use opentelemetry_sdk::trace::SpanData;
 use std::borrow::Cow;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// Everything of a span that is recorded.
 pub(super) struct Recording {
-    pub(super) data: Box<SpanData>,
+    pub(super) record: Box<SpanRecord>,
     /// When it began by the clock that nobody sets; `None` when its start was given.
-    pub(super) began: Option<Instant>,
+    pub(super) began: Option<Moment>,
 }
 
 /// A span that has begun. Dropped without an end, it leaves nothing behind.
@@ -47,60 +47,60 @@ impl Span {
         self.recording.is_some()
     }
 
-    fn change(&mut self, change: impl FnOnce(&Tracer, &mut SpanData)) {
+    fn change(&mut self, change: impl FnOnce(&Tracer, &mut SpanRecord)) {
         if let Some(recording) = &mut self.recording {
-            change(&self.tracer, &mut recording.data);
+            change(&self.tracer, &mut recording.record);
         }
     }
 
     /// Tells something of it; the same key again replaces.
     pub fn set_attribute(&mut self, key: impl Into<Key>, value: impl Into<Value>) {
-        self.change(|tracer, data| {
+        self.change(|tracer, record| {
             let (key, limits) = (key.into(), tracer.limits());
             let value = limits.value(value.into());
-            if let Some(attribute) = data.attributes.iter_mut().find(|attribute| attribute.key == key) {
+            if let Some(attribute) = record.attributes.iter_mut().find(|attribute| attribute.key == key) {
                 attribute.value = value;
-            } else if data.attributes.len() < limits.attributes {
-                data.attributes.push(KeyValue::new(key, value));
+            } else if record.attributes.len() < limits.attributes {
+                record.attributes.push(KeyValue::new(key, value));
             } else {
-                data.dropped_attributes_count += 1;
+                record.dropped.attributes += 1;
             }
         });
     }
 
     /// Gives it another name.
     pub fn set_name(&mut self, name: impl Into<Cow<'static, str>>) {
-        self.change(|_, data| data.name = name.into());
+        self.change(|_, record| record.name = name.into());
     }
 
     /// Tells how it went. As OpenTelemetry has it, `Ok` is final, and nothing returns to `Unset`.
     pub fn set_status(&mut self, status: Status) {
-        self.change(|_, data| {
-            if data.status != Status::Ok && status != Status::Unset {
-                data.status = status;
+        self.change(|_, record| {
+            if record.status != Status::Ok && status != Status::Unset {
+                record.status = status;
             }
         });
     }
 
     /// Adds something that happened in it, at a time or now.
     pub fn add_event(&mut self, name: impl Into<Cow<'static, str>>, at: Option<i64>, attributes: Vec<KeyValue>) {
-        self.change(|tracer, data| {
-            if data.events.events.len() < tracer.limits().events {
+        self.change(|tracer, record| {
+            if record.events.len() < tracer.limits().events {
                 let at = at.map_or_else(SystemTime::now, record::system_time);
-                data.events.events.push(Event::new(name, at, attributes, 0));
+                record.events.push(Event::new(name, at, attributes, 0));
             } else {
-                data.events.dropped_count += 1;
+                record.dropped.events += 1;
             }
         });
     }
 
     /// Adds a span that it has to do with.
     pub fn add_link(&mut self, link: Link) {
-        self.change(|tracer, data| {
-            if data.links.links.len() < tracer.limits().links {
-                data.links.links.push(link);
+        self.change(|tracer, record| {
+            if record.links.len() < tracer.limits().links {
+                record.links.push(link);
             } else {
-                data.links.dropped_count += 1;
+                record.dropped.links += 1;
             }
         });
     }
@@ -108,20 +108,17 @@ impl Span {
     /// Ends it, at a time or now, and hands it over to be sent. Ending it again does nothing. Neither does ending in a
     /// child what its parent began: the parent ends it as well.
     pub fn end(&mut self, at: Option<i64>) {
-        let Some(Recording { mut data, began }) = self.recording.take() else {
+        let Some(Recording { mut record, began }) = self.recording.take() else {
             return;
         };
         if !self.tracer.owns(self.generation) {
             return;
         }
-        data.end_time = match (at, began) {
-            (Some(at), _) => record::system_time(at),
-            (None, Some(began)) => data.start_time + began.elapsed(),
-            (None, None) => SystemTime::now(),
-        }
-        .max(data.start_time);
-        record::limit(&mut data, self.tracer.limits());
-        self.tracer.enqueue(encode(&data), self.priority);
+        record.end = at
+            .or_else(|| Some(record.start.saturating_add(began?.elapsed())))
+            .unwrap_or_else(|| Moment::now().wall());
+        let encoded = encode(&record, self.tracer.limits(), |_| {});
+        self.tracer.enqueue(encoded, self.priority);
     }
 }
 

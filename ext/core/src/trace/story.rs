@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use super::derive;
+use super::encode::Writer;
 use super::place::Place;
 use super::record::{Priority, SpanRecord};
 use super::span::{exception, Span};
@@ -38,11 +39,15 @@ impl Story<'_> {
             self.tracer.emit(bare(told, place), priority);
             return;
         }
-        let record = self.record(told, payload, place, around);
+        let mut record = self.record(told, payload, place, around);
         match told.pending {
-            Some(key) => self.tracer.hold(key, record, priority),
+            Some(key) => {
+                record.attributes = self.attributes.of(payload);
+                self.tracer.hold(key, record, priority);
+            }
             None => {
-                self.tracer.emit(record, priority);
+                let told = |out: &mut Writer<'_>| self.attributes.write(payload, out);
+                self.tracer.emit_told(record, priority, told);
             }
         }
     }
@@ -59,7 +64,6 @@ impl Story<'_> {
         record.parent_span_id = place.parent;
         record.parent_is_remote = place.parent_is_remote;
         record.trace_state = place.context.trace_state().clone();
-        record.attributes = self.attributes.of(payload);
         if place.is_whole {
             self.settle(told, &mut record);
         }

@@ -9,7 +9,7 @@ use super::exception;
 use super::field::{self, VALUE_BYTES};
 use super::jump::{filtered, rescue, Jump};
 use super::symbols;
-use super::text::{lossy, text, utf8};
+use super::text::{lossy, text, utf8, valid};
 use magnus::rb_sys::{AsRawValue, FromRawValue};
 use magnus::{RHash, Ruby, Value as RubyValue};
 use rb_sys::macros::{NIL_P, RARRAY_LEN, RB_SYMBOL_P, RB_TYPE_P};
@@ -21,7 +21,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::LazyLock;
-use tasker_telemetry_core::event::{intern, ErrorInfo, Key, Payload, Redactor, Value};
+use tasker_telemetry_core::event::{intern, ErrorInfo, Key, Payload, Redactor, Value, TIMES};
 
 /// Where an exception may stand.
 struct ErrorKeys {
@@ -43,9 +43,11 @@ static ERROR_KEYS: LazyLock<ErrorKeys> = LazyLock::new(|| {
         exception,
         classes,
         messages,
-        bits: all.map(|key| bit(symbols::symbol(key))).fold(0, |bits, bit| bits | bit),
+        bits: bits(all),
     }
 });
+
+static TIME_BITS: LazyLock<u64> = LazyLock::new(|| bits(TIMES));
 
 /// Whether the application has filters that only Ruby can apply.
 static ASKS: AtomicBool = AtomicBool::new(false);
@@ -101,6 +103,50 @@ impl Walked {
 #[inline]
 fn bit(symbol: VALUE) -> u64 {
     1 << ((symbol >> 8).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
+}
+
+fn bits(keys: impl IntoIterator<Item = Key>) -> u64 {
+    let bits = keys.into_iter().map(|key| bit(symbols::symbol(key)));
+    bits.fold(0, |bits, bit| bits | bit)
+}
+
+/// The name of what is in the keys of a Hash; `None` for what is no name. One that lies in Ruby's memory is copied, since
+/// reading a value may run Ruby.
+#[inline]
+fn name(key: VALUE) -> Option<Cow<'static, str>> {
+    if let Some(name) = symbols::name(key) {
+        return Some(Cow::Borrowed(name));
+    }
+    // SAFETY: the key is alive, and so is a Symbol's name, which is a String.
+    unsafe {
+        if RB_SYMBOL_P(key) {
+            Some(Cow::Owned(lossy(symbols::string(key))))
+        } else if RB_TYPE_P(key, Type::RUBY_T_STRING) {
+            Some(Cow::Owned(lossy(key)))
+        } else {
+            None
+        }
+    }
+}
+
+/// The text of a String or Symbol that can be shown where it stands, until Ruby runs.
+///
+/// # Safety
+/// The GVL is held, and `value` is alive.
+#[inline]
+unsafe fn lent<'t>(value: VALUE) -> Option<&'t str> {
+    // SAFETY: see above.
+    unsafe {
+        let string = if RB_SYMBOL_P(value) {
+            symbols::string(value)
+        } else if RB_TYPE_P(value, Type::RUBY_T_STRING) {
+            value
+        } else {
+            return None;
+        };
+        let text = valid(utf8(string)?)?;
+        (text.len() <= VALUE_BYTES).then_some(text)
+    }
 }
 
 impl<'a> HashPayload<'a> {
@@ -235,45 +281,29 @@ impl Payload for HashPayload<'_> {
             return borrower(None);
         };
         // SAFETY: the value is alive, and no Ruby runs while the borrower has its text.
-        let text = unsafe { RB_TYPE_P(value, Type::RUBY_T_STRING).then(|| utf8(value)).flatten() };
-        match text.map(std::str::from_utf8) {
-            Some(Ok(text)) if text.len() <= VALUE_BYTES => borrower(Some(Value::Text(Cow::Borrowed(text)))),
-            _ => borrower(self.get(key)),
+        match unsafe { lent(value) } {
+            Some(text) => borrower(Some(Value::Text(Cow::Borrowed(text)))),
+            None => borrower(self.get(key)),
         }
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
         self.each_entry(&mut |key, value| {
-            // SAFETY: the key is alive; a Symbol's name is a String that lives as long.
-            let name = unsafe {
-                if RB_SYMBOL_P(key) {
-                    rb_sys::rb_sym2str(key)
-                } else if RB_TYPE_P(key, Type::RUBY_T_STRING) {
-                    key
-                } else {
-                    return true;
-                }
-            };
-            let copied = if ASKS.load(Ordering::Relaxed) || self.redactor.has_paths() {
-                // SAFETY: it is a String.
-                unsafe { lossy(name) }
-            } else {
-                String::new()
-            };
-            let shown = self.kept(|| asked(self.ruby, &copied, value));
+            let Some(name) = name(key) else { return true };
+            let shown = self.kept(|| asked(self.ruby, &name, value));
             let value = shown.unwrap_or(Qnil as VALUE);
-            // Read first: the name is lent, and reading may run Ruby.
-            let Some(value) = self.read(&copied, value) else {
+            // SAFETY: the value is alive, and no Ruby runs while the core has its text.
+            let text = unsafe { lent(value) }.map(|text| Value::Text(Cow::Borrowed(text)));
+            let Some(value) = text.or_else(|| self.read(&name, value)) else {
                 return !self.jump_is_set();
             };
-            // SAFETY: no Ruby runs while the core has the name.
-            match unsafe { utf8(name) }.map(std::str::from_utf8) {
-                Some(Ok(name)) => visit(name, value),
-                // SAFETY: as above.
-                _ => visit(&unsafe { lossy(name) }, value),
-            }
+            visit(&name, value);
             true
         });
+    }
+
+    fn tells_times(&self) -> bool {
+        !self.walked().lacks(*TIME_BITS)
     }
 
     fn error(&self) -> Option<ErrorInfo<'_>> {

@@ -117,7 +117,7 @@ impl Inner {
             inner: Arc::clone(self),
         };
         for (record, priority) in over {
-            tracer.emit_by(By::Other, record, priority);
+            tracer.emit_by(By::Other, record, priority, |_| {});
         }
         next
     }

@@ -5,16 +5,17 @@ mod moving;
 mod succession;
 
 use crate::arena::fork;
+use crate::clock::Moment;
 use crate::export::transports::otlp;
 use crate::runtime::{Mutex, PerProcess, Runtime, Worker};
 use crate::trace::common::Common;
 use crate::trace::contexts::Contexts;
 use crate::trace::derive::Identity;
-use crate::trace::encode::{encode, Encoded};
+use crate::trace::encode::{encode, Encoded, Writer};
 use crate::trace::ids;
 use crate::trace::limits::Limits;
 use crate::trace::queue::Pushed;
-use crate::trace::record::{self, Priority, SpanRecord, UNSAMPLED_TRACE};
+use crate::trace::record::{Priority, SpanRecord, UNSAMPLED_TRACE};
 use crate::trace::settings::Settings;
 use crate::trace::span::{Recording, Span};
 use crate::trace::state::{Load, Shared, State};
@@ -24,11 +25,10 @@ use crate::trace::worker::Sender;
 use arc_swap::ArcSwap;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 pub(in crate::trace) struct Inner {
     pub(in crate::trace) settings: Settings,
@@ -168,23 +168,19 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut attributes) {
             return span;
         }
-        let began = at.is_none().then(Instant::now);
-        let start_time = at.map_or_else(SystemTime::now, record::system_time);
+        let began = at.is_none().then(Moment::now);
+        let start = at.or(began.map(Moment::wall)).unwrap_or_default();
+        let context = &span.context;
         span.recording = Some(Recording {
-            data: Box::new(SpanData {
-                span_context: span.context.clone(),
+            record: Box::new(SpanRecord {
                 parent_span_id: parent.map_or(SpanId::INVALID, SpanContext::span_id),
-                parent_span_is_remote: parent.is_some_and(SpanContext::is_remote),
-                span_kind: kind,
-                name: name.into(),
-                start_time,
-                end_time: start_time,
+                parent_is_remote: parent.is_some_and(SpanContext::is_remote),
+                sampled: Some(sampled),
+                flags,
+                trace_state: context.trace_state().clone(),
+                kind,
                 attributes,
-                dropped_attributes_count: 0,
-                events: SpanEvents::default(),
-                links: SpanLinks::default(),
-                status: opentelemetry::trace::Status::Unset,
-                instrumentation_scope: self.inner.scope.clone(),
+                ..SpanRecord::new(trace_id, context.span_id(), name, start, start)
             }),
             began,
         });
@@ -193,10 +189,20 @@ impl Tracer {
 
     /// Sends a span that is already over. Whether it is kept by sampling.
     pub fn emit(&self, record: SpanRecord, priority: Priority) -> bool {
-        self.emit_by(By::Recording, record, priority)
+        self.emit_by(By::Recording, record, priority, |_| {})
     }
 
-    fn emit_by(&self, by: By, mut record: SpanRecord, priority: Priority) -> bool {
+    /// The same of a span more of which is told than its record holds: `told` writes these attributes.
+    pub(in crate::trace) fn emit_told(
+        &self,
+        record: SpanRecord,
+        priority: Priority,
+        told: impl FnOnce(&mut Writer<'_>),
+    ) -> bool {
+        self.emit_by(By::Recording, record, priority, told)
+    }
+
+    fn emit_by(&self, by: By, mut record: SpanRecord, priority: Priority, told: impl FnOnce(&mut Writer<'_>)) -> bool {
         if !self.inner.settings.enabled {
             return false;
         }
@@ -204,8 +210,8 @@ impl Tracer {
         if !self.is_kept(sampled, priority, &mut record.attributes) {
             return false;
         }
-        let data = record.into_data(sampled, &self.inner.settings.limits, &self.inner.scope);
-        self.enqueue_by(by, encode(&data), priority);
+        record.sampled = Some(sampled);
+        self.enqueue_by(by, encode(&record, self.limits(), told), priority);
         true
     }
 
