@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# From where a stack overflows until Ruby's interpreter has handled an exception, Ruby acts on no signal. If it is native
-# code that catches the overflow, nothing may handle one for long.
+# From where a stack overflows until Ruby's interpreter has handled an exception, Ruby acts on no signal. Where native
+# code catches the overflow, nothing may handle one for long.
 RSpec.describe "A stack that overflows" do
   include RubyProcess
 

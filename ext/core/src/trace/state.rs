@@ -38,6 +38,9 @@ pub(super) struct Load {
 /// What waits in one process, and how its worker is woken.
 pub(super) struct State {
     pub(super) shared: Mutex<Shared>,
+    /// Held while spans that waited for their start are put in line: a flush must not look in between, where they are
+    /// neither here nor there. It comes before `shared`.
+    pub(super) releasing: Mutex<()>,
     /// Told when a batch has left.
     pub(super) settled: Condvar,
     /// Told when there is something to send.
@@ -61,6 +64,7 @@ impl State {
                 not_before: None,
                 backoff: Backoff::default(),
             }),
+            releasing: Mutex::default(),
             settled: Condvar::new(),
             wake: Notify::new(),
             wake_pending: Notify::new(),

@@ -104,6 +104,7 @@ impl Asked<'_> {
 impl Inner {
     /// Puts spans in line whose time for a start is over; all of them when a flush asks.
     pub(in crate::trace) fn release_pending(self: &Arc<Self>, state: &State, all: bool) -> Option<Instant> {
+        let _releasing = state.releasing.lock();
         let mut shared = state.shared.lock();
         let over = if all {
             shared.pending.all()
