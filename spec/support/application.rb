@@ -13,6 +13,8 @@ class Application
   include RubyProcess
 
   FIXTURE = File.expand_path("../fixtures/application", __dir__)
+  # What Puma needs to end when it is told to.
+  PUMA_STOP = File.expand_path("../../demo/app/config/puma_stop.rb", __dir__)
 
   attr_reader :directory, :arena, :port
 
@@ -45,7 +47,7 @@ class Application
 
   # Starts Puma, in cluster mode, on a port that is free; `puma` is what its configuration says beyond that.
   def serve(workers: 3, preload: true, puma: "")
-    File.write("#{directory}/puma.rb", puma)
+    File.write("#{directory}/puma.rb", "require #{PUMA_STOP.dump}\n#{puma}")
     options = ["-w", workers.to_s, "-t", "1:4", "-b", "tcp://127.0.0.1:0", "-C", "puma.rb", *("--preload" if preload)]
     @log = "#{directory}/puma.log"
     @server = spawn(@env, RbConfig.ruby, "-S", "puma", *options, "config.ru", chdir: directory,

@@ -10,13 +10,4 @@ preload_app!
 # whichever worker is free, as it would behind a load balancer.
 persistent_timeout 1
 
-# A worker may wait for ever when it is told to end (puma/puma#3677): it closes a pipe that its signal handler is still
-# writing to, and Ruby 3.3 cannot tell who closes from within a signal handler. So a thread writes.
-require "puma/server"
-Puma::Server.prepend(Module.new do
-  private
-
-  def notify_safely(message)
-    Thread.new { super }
-  end
-end)
+require_relative "puma_stop"
