@@ -119,7 +119,7 @@ answer = ->(value) { $stdout.puts(JSON.generate(value)) }
 begin
   answers = Bench::Worker::Answers.new(Bench::Subjects.fetch(ARGV.fetch(0)).new(ARGV.fetch(1)))
   answer.call(title: answers.title)
-rescue LoadError, SyntaxError => e
+rescue LoadError => e
   answer.call(absent: e.message.lines.first.chomp)
   exit
 end

@@ -32,6 +32,8 @@ module Bench
         require "opentelemetry-metrics-sdk"
 
         @meter = self.class.meter
+      rescue SyntaxError
+        raise LoadError, "its metrics SDK is not written for Ruby #{RUBY_VERSION}"
       end
 
       def calls

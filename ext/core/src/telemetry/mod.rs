@@ -12,7 +12,7 @@ use crate::export::transports::otlp;
 use crate::pusher::Pusher;
 use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
-use crate::trace::{self, Attributes, Place, SpanContext};
+use crate::trace::{self, Attributes, Place, SpanContext, SpanId};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -104,9 +104,14 @@ pub struct Open {
     own_block: Option<bool>,
     /// Where its span stands, if it becomes one.
     place: Option<Place>,
-    /// What is current while it goes on, if it is not what is around it.
-    inside: Option<SpanContext>,
     around: Option<SpanContext>,
+}
+
+impl Open {
+    /// The span that is current while it goes on, if it is not what is around it.
+    fn inside_id(&self) -> Option<SpanId> {
+        self.place.as_ref().and_then(Place::inside_id)
+    }
 }
 
 /// What is left to do for an event, since only its owner can: its line in the log.
@@ -264,23 +269,29 @@ impl Telemetry {
     }
 
     /// Begins an event that is published around a block, maybe an empty one. While it goes on, its span is the current
-    /// one of its fiber. `None` for one that nobody takes.
-    pub fn begin(&self, name: &str, payload: &dyn Payload, fiber: u64, own_block: Option<bool>) -> Option<Open> {
+    /// one of its fiber. `None` for one that nobody takes. `tracing` is [`Self::tracing`], here as below: whoever reads
+    /// the payload has it already.
+    pub fn begin(
+        &self,
+        tracing: &Tracing,
+        name: &str,
+        payload: &dyn Payload,
+        fiber: u64,
+        own_block: Option<bool>,
+    ) -> Option<Open> {
         let route = self.events.route(name);
         if route.is_silent() {
             return None;
         }
         let since = Moment::now();
         let begun = self.events.start(&route, payload, since.wall());
-        let tracing = self.tracing.load();
         let around = tracing.tracer.is_enabled().then(|| tracing.current(fiber)).flatten();
         let place = (tracing.tracer.is_enabled() && route.backends().traces).then(|| {
             let story = tracing.story(&self.registry);
             story.place(&route, payload, begun, around.as_ref())
         });
-        let inside = place.as_ref().and_then(Place::inside);
-        if let Some(inside) = &inside {
-            tracing.enter(fiber, inside.clone());
+        if let Some(inside) = place.as_ref().and_then(Place::inside) {
+            tracing.enter(fiber, inside);
         }
         Some(Open {
             begun,
@@ -289,52 +300,57 @@ impl Telemetry {
             fiber,
             generation: fork::generation(),
             own_block,
-            inside,
             place,
             around,
         })
     }
 
     /// Ends an event. In a child that was forked in the meantime it does nothing but leave it: its parent ends it as well.
-    pub fn finish(&self, open: Open, payload: &dyn Payload) -> Done {
+    pub fn finish(&self, tracing: &Tracing, open: &Open, payload: &dyn Payload) -> Done {
         let times = Times {
             start_ns: open.since.wall(),
             end_ns: open.since.wall().saturating_add(open.since.elapsed()),
             own_block: open.own_block,
             begun: open.begun,
         };
-        let tracing = self.tracing.load();
-        if let Some(inside) = &open.inside {
+        if let Some(inside) = open.inside_id() {
             tracing.leave(open.fiber, inside);
         }
         if !tracing.tracer.owns(open.generation) {
             return Done::default();
         }
-        self.settle(&tracing, &open.route, payload, times, (open.place, open.around))
+        let stands = (open.place.as_ref(), open.around.as_ref());
+        self.settle(tracing, &open.route, payload, times, stands)
     }
 
     /// Forgets an event whose end will not be told.
     pub fn abandon(&self, open: &Open) {
-        if let Some(inside) = &open.inside {
+        if let Some(inside) = open.inside_id() {
             let tracing = self.tracing.load();
-            tracing.tracer.contexts().remove(open.fiber, inside.span_id());
+            tracing.tracer.contexts().remove(open.fiber, inside);
         }
     }
 
     /// Takes an event of which no beginning was told. It happens now, unless it is told when it began and ended, in
     /// nanoseconds since the epoch.
-    pub fn take(&self, name: &str, payload: &dyn Payload, fiber: u64, told: Option<(i64, i64)>) -> Done {
+    pub fn take(
+        &self,
+        tracing: &Tracing,
+        name: &str,
+        payload: &dyn Payload,
+        fiber: u64,
+        told: Option<(i64, i64)>,
+    ) -> Done {
         let route = self.events.route(name);
         if route.is_silent() {
             return Done::default();
         }
-        let tracing = self.tracing.load();
         let around = tracing.current(fiber);
         let times = match told {
             Some((start, end)) => Times::around(start, end),
             None => Times::at(Moment::now().wall()),
         };
-        self.settle(&tracing, &route, payload, times, (None, around))
+        self.settle(tracing, &route, payload, times, (None, around.as_ref()))
     }
 
     fn settle(
@@ -343,33 +359,24 @@ impl Telemetry {
         route: &Route,
         payload: &dyn Payload,
         times: Times,
-        (place, around): (Option<Place>, Option<SpanContext>),
+        (place, around): (Option<&Place>, Option<&SpanContext>),
     ) -> Done {
         let story = tracing.tracer.is_enabled().then(|| tracing.story(&self.registry));
         // Where the span stands is known before it is told, so that what the event counts can refer to it.
-        let place = place.or_else(|| {
-            let story = story.as_ref().filter(|_| route.backends().traces)?;
-            Some(story.place(route, payload, times.begun, around.as_ref()))
-        });
-        let outside = exemplar::set_current(
-            place
-                .as_ref()
-                .map(Place::context)
-                .or(around.as_ref())
-                .and_then(reference),
-        );
+        let late = story.as_ref().filter(|_| place.is_none() && route.backends().traces);
+        let late = late.map(|story| story.place(route, payload, times.begun, around));
+        let place = place.or(late.as_ref());
+        let context = place.map(Place::context).or(around);
+        let outside = exemplar::set_current(context.and_then(reference));
         let told = self.events.finish(route, payload, times);
         exemplar::set_current(outside);
         let line = told.decision.logs.then(|| Line {
-            context: place
-                .as_ref()
-                .map(|place| place.context().clone())
-                .or_else(|| around.clone()),
+            context: context.cloned(),
             end_ns: told.end_ns,
             duration: told.duration(),
         });
         if let Some(story) = story {
-            story.tell(&told, payload, place.as_ref(), around.as_ref());
+            story.tell(&told, payload, place, around);
         }
         Done {
             taken: told.decision.any(),

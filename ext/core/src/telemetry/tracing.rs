@@ -6,7 +6,7 @@ use crate::arena::Registry;
 use crate::event::{Payload, Redactor};
 use crate::export::transports::otlp;
 use crate::runtime::Runtime;
-use crate::trace::{self, Attributes, Beginning, Span, SpanContext, SpanKind, Story, Tracer};
+use crate::trace::{self, Attributes, Beginning, Span, SpanContext, SpanId, SpanKind, Story, Tracer};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl Tracing {
 
     /// Ends a span.
     pub fn end(&self, span: &mut Span, fiber: u64) {
-        self.leave(fiber, span.context());
+        self.leave(fiber, span.context().span_id());
         span.end(None);
     }
 
@@ -103,8 +103,8 @@ impl Tracing {
 
     /// The opposite of [`Self::enter`]. Another fiber than the one that runs may end a span of its own; what is current
     /// here stays.
-    pub(super) fn leave(&self, fiber: u64, context: &SpanContext) {
-        if let Some(current) = self.tracer.contexts().pop(fiber, context.span_id()) {
+    pub(super) fn leave(&self, fiber: u64, span: SpanId) {
+        if let Some(current) = self.tracer.contexts().pop(fiber, span) {
             exemplar::set_current(current.as_ref().and_then(reference));
         }
     }

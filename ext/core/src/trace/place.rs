@@ -41,7 +41,17 @@ impl Place {
         &self.context
     }
 
-    /// What is to be current while the event goes on; `None` for what is so already.
+    /// The span that is to be current while the event goes on; `None` for what is so already.
+    #[must_use]
+    pub fn inside_id(&self) -> Option<SpanId> {
+        match self.inside {
+            Inside::Itself => Some(self.context.span_id()),
+            Inside::Task(root) => Some(root),
+            Inside::Around => None,
+        }
+    }
+
+    /// The same with its trace.
     #[must_use]
     pub fn inside(&self) -> Option<SpanContext> {
         let context = &self.context;

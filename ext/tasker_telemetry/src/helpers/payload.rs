@@ -199,7 +199,7 @@ impl<'a> HashPayload<'a> {
     }
 
     /// To be asked at the end: what has to be raised on.
-    pub fn finish(self) -> Result<(), Jump> {
+    pub fn finish(&self) -> Result<(), Jump> {
         self.jump.take().map_or(Ok(()), Err)
     }
 

@@ -100,7 +100,7 @@ fn start(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result:
     let reading = HashPayload::new(ruby, hash, tracing.redactor());
     let fiber = fiber::number();
     let joined = join(name, &tracing, fiber)?;
-    let open = with_name(name, |name| telemetry.begin(name, &reading, fiber, own_block));
+    let open = with_name(name, |name| telemetry.begin(&tracing, name, &reading, fiber, own_block));
     if let Some(open) = open.flatten() {
         with_frames(|frames| {
             if frames.len() >= DEEPEST {
@@ -161,7 +161,7 @@ fn finish(ruby: &Ruby, _: &Subscriber, arguments: &Arguments<'_>) -> std::result
     let telemetry = telemetry();
     let tracing = telemetry.tracing();
     let reading = HashPayload::new(ruby, hash, tracing.redactor());
-    let done = telemetry.finish(frame.open, &reading);
+    let done = telemetry.finish(&tracing, &frame.open, &reading);
     part(&tracing, frame.fiber, frame.joined);
     reading.finish()?;
     write(ruby, name, hash, done)
@@ -251,7 +251,7 @@ fn take_past(
     let reading = HashPayload::new(ruby, hash, tracing.redactor());
     let fiber = fiber::number();
     let joined = join(name, &tracing, fiber)?;
-    let done = with_name(name, |name| telemetry.take(name, &reading, fiber, told));
+    let done = with_name(name, |name| telemetry.take(&tracing, name, &reading, fiber, told));
     part(&tracing, fiber, joined);
     let Some(done) = done else { return Ok(false) };
     reading.finish()?;

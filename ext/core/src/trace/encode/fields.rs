@@ -1,7 +1,7 @@
 //! Fields of Protobuf messages.
 
-use crate::export::protobuf::begin;
-use prost::encoding::{encode_key, encode_varint, WireType};
+use crate::export::protobuf::{begin, key, varint};
+use prost::encoding::WireType;
 
 /// A text or bytes that stand even where they are empty.
 pub(super) fn chosen_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
@@ -11,8 +11,8 @@ pub(super) fn chosen_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
 
 /// A number that stands even where it is zero.
 pub(super) fn chosen_number(field: u32, number: u64, out: &mut Vec<u8>) {
-    encode_key(field, WireType::Varint, out);
-    encode_varint(number, out);
+    key(field, WireType::Varint, out);
+    varint(number, out);
 }
 
 pub(super) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
@@ -32,18 +32,18 @@ pub(super) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 pub(super) fn fixed64(field: u32, number: u64, out: &mut Vec<u8>) {
-    encode_key(field, WireType::SixtyFourBit, out);
+    key(field, WireType::SixtyFourBit, out);
     out.extend_from_slice(&number.to_le_bytes());
 }
 
 pub(super) fn fixed32(field: u32, number: u32, out: &mut Vec<u8>) {
-    encode_key(field, WireType::ThirtyTwoBit, out);
+    key(field, WireType::ThirtyTwoBit, out);
     out.extend_from_slice(&number.to_le_bytes());
 }
 
 /// Writes a message inside of another. Its length stands before it, and is nearly always one byte.
 pub(super) fn nested(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    encode_key(field, WireType::LengthDelimited, out);
+    key(field, WireType::LengthDelimited, out);
     let at = out.len();
     out.push(0);
     write(out);
@@ -53,6 +53,6 @@ pub(super) fn nested(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<
         return;
     }
     let mut prefix = Vec::with_capacity(5);
-    encode_varint(length as u64, &mut prefix);
+    varint(length as u64, &mut prefix);
     out.splice(at..=at, prefix);
 }
